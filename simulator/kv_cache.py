@@ -1,0 +1,70 @@
+"""Paged KV cache of one replica: how many blocks are free, and how many the coming decode steps take."""
+
+from __future__ import annotations
+
+from simulator.request import DecodeClock, RequestState
+
+
+class KVCache:
+    """Block accounting: a cache of n tokens holds ceil(n / block_size) blocks (vLLM, arXiv 2309.06180, §4).
+
+    A decode step writes one token per decoding request, which takes a new block whenever its cache is a multiple
+    of the block size. Which steps those are follows from when the request joined, so `block_size` counters say
+    how many new blocks each coming step takes, and nobody has to look at the requests.
+
+    Policies read `free`, `num_blocks`, `watermark_blocks`, `block_size`, `needed_next` and `blocks_for`; the
+    methods below them are the engine's.
+    """
+
+    __slots__ = ("_clock", "_growth", "block_size", "free", "num_blocks", "num_growing", "watermark_blocks")
+
+    def __init__(self, num_blocks: int, block_size: int, watermark: float, clock: DecodeClock) -> None:
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+        self.watermark_blocks = int(watermark * num_blocks)
+        self.free = num_blocks
+        self.num_growing = 0
+        self._growth = [0] * block_size
+        self._clock = clock
+
+    @property
+    def needed_next(self) -> int:
+        """New blocks that the next decode step of all decoding requests takes."""
+        return self._growth[self._clock.step % self.block_size]
+
+    def blocks_for(self, num_tokens: int) -> int:
+        """Blocks that a cache of `num_tokens` tokens holds."""
+        return -(-num_tokens // self.block_size)
+
+    def join(self, request: RequestState) -> None:
+        """Let `request`, whose cache has `_cached` tokens, grow by a token a decode step from now on."""
+        self._growth[(self._clock.step - request._cached) % self.block_size] += 1
+        self.num_growing += 1
+
+    def leave(self, request: RequestState) -> None:
+        """End the growth of `request`, which keeps its blocks; to be called before its counts are settled."""
+        self._growth[(request._joined - request._cached) % self.block_size] -= 1
+        self.num_growing -= 1
+
+    def needed_for(self, num_steps: int) -> int:
+        """New blocks that the next `num_steps` decode steps take together."""
+        cycles, rest = divmod(num_steps, self.block_size)
+        first = self._clock.step % self.block_size
+        last = first + rest
+        needed = cycles * self.num_growing + sum(self._growth[first:last])
+        return needed + sum(self._growth[: last - self.block_size]) if last > self.block_size else needed
+
+    def steps_that_fit(self, num_steps: int) -> int:
+        """How many of the next `num_steps` decode steps fit into the free blocks."""
+        if -(-num_steps // self.block_size) * self.num_growing <= self.free:
+            return num_steps
+        cycles = self.free // self.num_growing
+        free = self.free - cycles * self.num_growing
+        steps = cycles * self.block_size
+        at = self._clock.step
+        while steps < num_steps:
+            free -= self._growth[(at + steps) % self.block_size]
+            if free < 0:
+                break
+            steps += 1
+        return min(steps, num_steps)

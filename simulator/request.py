@@ -1,0 +1,101 @@
+"""A request: the whole truth about it, and the part of it that a scheduler may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One row of a workload, true output length included. Times in seconds, lengths in tokens."""
+
+    id: int
+    arrival: float
+    prompt_length: int
+    output_length: int
+    request_class: str = "default"
+    client: int = -1
+
+
+class DecodeClock:
+    """Counts the decode steps of one replica, so that nobody has to count them per request."""
+
+    __slots__ = ("step",)
+
+    def __init__(self) -> None:
+        self.step = 0
+
+
+class RequestState:
+    """What a scheduler may see of a request in the system. Read only; the true output length is not in it.
+
+    A decoding request is not touched at every token: it keeps the decode step at which it joined, and its
+    counts are that far behind the replica's clock.
+    """
+
+    __slots__ = (
+        "_cached",
+        "_clock",
+        "_generated",
+        "_head",
+        "_joined",
+        "arrival",
+        "client",
+        "id",
+        "num_preemptions",
+        "prompt_length",
+        "request_class",
+    )
+
+    def __init__(
+        self,
+        id: int,
+        arrival: float,
+        prompt_length: int,
+        clock: DecodeClock | None = None,
+        request_class: str = "default",
+        client: int = -1,
+    ) -> None:
+        self.id = id
+        self.arrival = arrival
+        self.prompt_length = prompt_length
+        self.request_class = request_class
+        self.client = client
+        self.num_preemptions = 0
+        self._clock = clock if clock is not None else DecodeClock()
+        self._joined = -1
+        self._head = nan
+        self._cached = 0
+        self._generated = 0
+
+    @property
+    def decoding(self) -> bool:
+        """Whether the request gets a token from every decode step."""
+        return self._joined >= 0
+
+    @property
+    def num_computed_tokens(self) -> int:
+        """Tokens whose keys and values are in the cache."""
+        return self._cached if self._joined < 0 else self._cached + self._clock.step - self._joined
+
+    @property
+    def num_generated_tokens(self) -> int:
+        """Output tokens generated so far."""
+        return self._generated if self._joined < 0 else self._generated + self._clock.step - self._joined
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens known so far: prompt and generated. Prefill is over when all of them are computed."""
+        return self.prompt_length + self.num_generated_tokens
+
+    @property
+    def num_tokens_to_prefill(self) -> int:
+        """Known tokens not yet in the cache, for a request that is waiting or being prefilled."""
+        return self.prompt_length + self._generated - self._cached
+
+    def __repr__(self) -> str:
+        return (
+            f"RequestState(id={self.id}, arrival={self.arrival}, prompt_length={self.prompt_length}, "
+            f"computed={self.num_computed_tokens}, generated={self.num_generated_tokens})"
+        )

@@ -1,0 +1,176 @@
+"""The requests in one replica: who waits, who runs, what they hold in the KV cache, and when they finish."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from heapq import heappop, heappush
+from math import nan
+
+from simulator.kv_cache import KVCache
+from simulator.policy import ALL, Decode
+from simulator.recorder import Recorder
+from simulator.request import DecodeClock, RequestState
+from simulator.token_log import EventKind
+
+
+class RequestPool:
+    """Moves requests between waiting, prefilling, decoding and paused, and keeps count of what they hold.
+
+    running = prefilling + decoding + paused. A decoding request is not touched at a decode step: it remembers
+    the step at which it joined, `advance` moves the counts of all at once, and its finish lies in a heap.
+    `output_length` is the truth by request id, kept here, where no policy gets.
+    """
+
+    def __init__(self, kv: KVCache, steps: DecodeClock, output_length: Sequence[int], recorder: Recorder) -> None:
+        self.waiting: OrderedDict[int, RequestState] = OrderedDict()
+        self.running: dict[int, RequestState] = {}
+        self.prefilling: dict[int, RequestState] = {}
+        self.paused: dict[int, RequestState] = {}
+        self.num_decodes = 0
+        self.kv_tokens = 0
+        """K of the next decode step: Σ (cached + 1) over the decoding requests."""
+        self._kv = kv
+        self._steps = steps
+        self._output_length = output_length
+        self._record = recorder
+        self._finishes: list[tuple[int, int]] = []  # heap of (decode step, request id); an entry may be stale
+
+    def __len__(self) -> int:
+        return len(self.waiting) + len(self.running)
+
+    # -- prefill ---------------------------------------------------------------------------------------------
+
+    def start_prefill(self, request_id: int, now: float) -> RequestState:
+        """The request that is to prefill next, admitted if it was waiting."""
+        request = self.prefilling.get(request_id)
+        if request is None:
+            request = self.waiting.pop(request_id)
+            self.running[request_id] = self.prefilling[request_id] = request
+            kind = EventKind.RESUME if request.num_preemptions else EventKind.ADMIT
+            self._record.event(now, request_id, kind)
+        return request
+
+    def end_prefill(self, request: RequestState, tokens: int, now: float) -> bool:
+        """`tokens` more are cached; the last ones produce an output token. Whether that was the last of all."""
+        request._cached += tokens
+        if request.num_tokens_to_prefill:
+            return False
+        del self.prefilling[request.id]
+        request._generated += 1
+        request._head = now
+        if request._generated < self._output_length[request.id]:
+            self._join(request)
+            return False
+        self._record.segment(request.id, now, self._steps.step, 0)
+        return True
+
+    # -- decode ----------------------------------------------------------------------------------------------
+
+    def advance(self, num_steps: int) -> None:
+        """Every decoding request has taken `num_steps` decode steps."""
+        self._kv.free -= self._kv.needed_for(num_steps)
+        self._steps.step += num_steps
+        self.kv_tokens += num_steps * self.num_decodes
+
+    def next_finish(self) -> int:
+        """The decode step after which the next request will be complete; somebody must be decoding."""
+        finishes = self._finishes
+        while not self._finishes_at(*finishes[0]):
+            heappop(finishes)
+        return finishes[0][0]
+
+    def due(self) -> list[RequestState]:
+        """The decoding requests that are complete after the present decode step, by id; each is told once."""
+        finishes, step = self._finishes, self._steps.step
+        complete: list[RequestState] = []
+        while finishes and finishes[0][0] <= step:
+            entry = heappop(finishes)
+            while finishes and finishes[0] == entry:  # preempted, and back in time for the same step
+                heappop(finishes)
+            if self._finishes_at(*entry):
+                complete.append(self.running[entry[1]])
+        return complete
+
+    def any_complete(self) -> bool:
+        """Whether a decoding request has all its tokens; looks at each of them."""
+        decoding = (r for r in self.running.values() if r._joined >= 0)
+        return any(r.num_generated_tokens >= self._output_length[r.id] for r in decoding)
+
+    def _finishes_at(self, step: int, request_id: int) -> bool:
+        """Whether an entry of the heap still holds."""
+        request = self.running.get(request_id)
+        return request is not None and request._joined >= 0 and step == self._finish_step(request)
+
+    def _finish_step(self, request: RequestState) -> int:
+        return request._joined + self._output_length[request.id] - request._generated
+
+    def set_decoding(self, wanted: Decode | Collection[int]) -> None:
+        """Pause who is left out of a plan's decodes and resume who is in; a plan without decodes changes nobody."""
+        if wanted is ALL:
+            resumed = list(self.paused.values())
+        elif not wanted:
+            return
+        else:
+            chosen = set(wanted)
+            resumed = [r for r in self.paused.values() if r.id in chosen]
+            for request in [r for r in self.running.values() if r._joined >= 0 and r.id not in chosen]:
+                self._settle(request)
+                self.paused[request.id] = request
+        for request in resumed:
+            del self.paused[request.id]
+            request._head = nan
+            self._join(request)
+
+    def _join(self, request: RequestState) -> None:
+        """`request` takes part in the decode steps from the next one on."""
+        request._joined = self._steps.step
+        self._kv.join(request)
+        self.num_decodes += 1
+        self.kv_tokens += request._cached + 1
+        heappush(self._finishes, (self._finish_step(request), request.id))
+
+    def _settle(self, request: RequestState) -> None:
+        """`request` takes no part in decode steps any more: its counts become its own, its segment is recorded."""
+        num_steps = self._steps.step - request._joined
+        if num_steps or request._head == request._head:
+            self._record.segment(request.id, request._head, request._joined, num_steps)
+        self._kv.leave(request)
+        request._cached += num_steps
+        request._generated += num_steps
+        request._joined = -1
+        self.num_decodes -= 1
+        self.kv_tokens -= request._cached + 1
+
+    # -- leaving ---------------------------------------------------------------------------------------------
+
+    def preempt(self, request_id: int, now: float) -> None:
+        """A running request loses its cache and goes to the front of the queue."""
+        request = self._evict(self.running[request_id])
+        request.num_preemptions += 1
+        self.waiting[request_id] = request
+        self.waiting.move_to_end(request_id, last=False)
+        self._record.event(now, request_id, EventKind.PREEMPT_RECOMPUTE)
+
+    def remove(self, request: RequestState) -> None:
+        """`request` leaves the replica, whatever it was doing."""
+        if self.waiting.pop(request.id, None) is None:
+            self._evict(request)
+
+    def _evict(self, request: RequestState) -> RequestState:
+        """Take a running request out of the batch and its cache away."""
+        if request._joined >= 0:
+            self._settle(request)
+        else:
+            self.prefilling.pop(request.id, None)
+            self.paused.pop(request.id, None)
+        self._kv.free += self._kv.blocks_for(request._cached)
+        request._cached = 0
+        del self.running[request.id]
+        return request
+
+    def close(self) -> None:
+        """Record what the decoding requests have so far: the run ends here."""
+        for request in list(self.running.values()):
+            if request._joined >= 0:
+                self._settle(request)

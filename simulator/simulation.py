@@ -1,0 +1,200 @@
+"""One run: a workload, a policy, a piece of hardware; out comes a token log."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Literal, Protocol
+
+import numpy as np
+
+from simulator.clock import URGENT, Clock, Event
+from simulator.latency import Batch, LatencyModel
+from simulator.policy import EngineLimits, SchedulerPolicy
+from simulator.recorder import Recorder
+from simulator.replica import Replica
+from simulator.request import RequestState
+from simulator.token_log import Status, TokenLog
+from simulator.workload.workload import Workload
+
+Oversize = Literal["refuse", "reject"]
+_PROGRESS_EVERY = 1000
+
+
+class Hardware(Protocol):
+    """What the engine needs to know of a hardware profile."""
+
+    @property
+    def name(self) -> str:
+        """Name to record."""
+
+    @property
+    def latency(self) -> LatencyModel:
+        """Durations of iterations."""
+
+    @property
+    def kv_capacity_tokens(self) -> int:
+        """Tokens that the KV cache holds."""
+
+
+class OversizeRequest(ValueError):
+    """A request of the workload can never fit into the KV cache or the model's context."""
+
+
+def simulate(
+    workload: Workload,
+    policy: SchedulerPolicy,
+    profile: Hardware,
+    *,
+    limits: EngineLimits | None = None,
+    seed: int = 0,
+    leap: bool = True,
+    max_concurrency: int | None = None,
+    oversize: Oversize = "refuse",
+    until: float | None = None,
+    predict_step_time: Callable[[Batch], float] | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> TokenLog:
+    """Run `workload` through one replica of `profile` under `policy` until it is drained.
+
+    max_concurrency: closed-loop clients, as the load tools have it: a request is submitted when its arrival time
+        has come and fewer than so many are in the system; the log's arrival is the time of submission.
+    oversize: a request that can never fit (prompt + output over the blocks less the watermark, or over
+        `max_model_len`) stops the run before it starts with `OversizeRequest`, or is counted as rejected: it
+        fails on arrival with the reason "oversize".
+    until: stop at the first boundary at or after this time, seconds; later arrivals are left out of the log and
+        whoever is in the system stays unfinished.
+    leap: whether to leap over runs of decode steps; without, every iteration is taken by itself, for the same log.
+    predict_step_time: what the policy sees of the latency model instead of the truth.
+    on_progress: called now and then with the number of requests that have ended.
+
+    `seed` is recorded; the engine itself draws nothing. Raises `InvalidPlan` if the policy asks for what cannot
+    be, ValueError for a capacity that holds nothing or a concurrency below 1.
+    """
+    limits = limits or EngineLimits()
+    num_blocks = profile.kv_capacity_tokens // limits.block_size
+    oversized = _oversized(workload, profile, limits, num_blocks, oversize)
+    if max_concurrency is not None and max_concurrency < 1:
+        raise ValueError(f"max_concurrency {max_concurrency} is below 1")
+    clock = Clock()
+    recorder = Recorder(len(workload))
+    client = _Client(clock, workload, recorder, oversized, max_concurrency, on_progress)
+    replica = Replica(
+        clock,
+        policy,
+        profile.latency,
+        num_blocks,
+        limits,
+        workload.output_length.tolist(),
+        recorder,
+        leap=leap,
+        on_end=client.ended,
+        predict_step_time=predict_step_time,
+    )
+    client.start(replica, until)
+    clock.run()
+    meta = {
+        "policy": policy.name or type(policy).__name__,
+        "profile": profile.name,
+        "workload": workload.name,
+        "seed": seed,
+        "limits": limits.model_dump(),
+        "max_concurrency": max_concurrency,
+        "oversize": oversize,
+        "until": until,
+    }
+    counters = {
+        "num_plans": replica.num_plans,
+        "num_iterations": replica.num_iterations,
+        "number_in_system_integral": replica.number_in_system_integral,
+    }
+    return recorder.log(workload, num_blocks, meta, counters)
+
+
+def _oversized(
+    workload: Workload, profile: Hardware, limits: EngineLimits, num_blocks: int, oversize: Oversize
+) -> frozenset[int]:
+    """Ids of the requests that can never fit; raises for the first of them unless they are to be rejected."""
+    usable = num_blocks - int(limits.watermark * num_blocks)
+    if usable < 1:
+        raise ValueError(f"profile {profile.name}: {profile.kv_capacity_tokens} tokens of KV cache hold no block")
+    capacity = usable * limits.block_size
+    longest = capacity if limits.max_model_len is None else min(capacity, limits.max_model_len)
+    ids = np.flatnonzero(workload.prompt_length + workload.output_length > longest)
+    if len(ids) and oversize == "refuse":
+        i = int(ids[0])
+        bound = f"max_model_len {longest}" if longest < capacity else f"the {longest} tokens that the KV cache can give"
+        raise OversizeRequest(
+            f"workload {workload.name}: {workload.where(i)}: prompt {workload.prompt_length[i]} + output "
+            f"{workload.output_length[i]} tokens never fit into {bound} ({profile.name}); {len(ids)} such "
+            f"request{'s' if len(ids) > 1 else ''} in all"
+        )
+    return frozenset(ids.tolist())
+
+
+class _Client:
+    """Sends the requests of a workload at their times, or when there is room among its concurrent ones."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        workload: Workload,
+        recorder: Recorder,
+        oversized: frozenset[int],
+        max_concurrency: int | None,
+        on_progress: Callable[[int], None] | None,
+    ) -> None:
+        self._clock = clock
+        self._workload = workload
+        self._record = recorder
+        self._oversized = oversized
+        self._free_places = max_concurrency
+        self._held: deque[RequestState] = deque()
+        self._on_progress = on_progress
+        self._stopped = False
+
+    def start(self, replica: Replica, until: float | None) -> None:
+        self._replica = replica
+        self._clock.process(self._arrivals())
+        if until is not None:
+            self._clock.at(until, URGENT).callbacks.append(self._stop)
+
+    def _stop(self, _: Event) -> None:
+        self._stopped = True
+        self._replica.close()
+
+    def _arrivals(self) -> Generator[Event, None, None]:
+        load = self._workload
+        names = [load.class_names[i] for i in load.request_class.tolist()]
+        rows = zip(load.arrival.tolist(), load.prompt_length.tolist(), names, load.client.tolist(), strict=True)
+        for request_id, (arrival, prompt_length, request_class, client) in enumerate(rows):
+            yield self._clock.at(arrival, URGENT)
+            if self._stopped:
+                return
+            self._offer(RequestState(request_id, arrival, prompt_length, None, request_class, client))
+
+    def _offer(self, request: RequestState) -> None:
+        if self._free_places is not None and not (self._free_places and not self._held):
+            self._held.append(request)
+        else:
+            self._send(request)
+
+    def _send(self, request: RequestState) -> None:
+        now = self._clock.now
+        self._record.arrive(request.id, now)
+        request.arrival = now
+        if request.id in self._oversized:
+            self._record.leave(request.id, now, Status.FAILED, "oversize")
+            return
+        if self._free_places is not None:
+            self._free_places -= 1
+        self._replica.submit(request)
+
+    def ended(self, request_id: int) -> None:
+        """A request has left the system."""
+        if self._on_progress is not None and self._record.num_ended % _PROGRESS_EVERY == 0:
+            self._on_progress(self._record.num_ended)
+        if self._free_places is not None:
+            self._free_places += 1
+            while self._held and self._free_places and not self._stopped:
+                self._send(self._held.popleft())
