@@ -1,0 +1,85 @@
+"""What several tests share: small hardware, small workloads, and the invariants that every run obeys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator import EngineLimits, LatencyModel, PiecewiseLinearLatency, Status, TokenLog
+from simulator.latency import Batch
+from simulator.workload.workload import Workload
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Hardware by its latency model and KV capacity."""
+
+    latency: LatencyModel
+    kv_capacity_tokens: int = 1_000_000
+    name: str = "test/machine/tp1"
+
+
+class ConstantLatency:
+    """Every iteration takes the same time; decode runs are closed form."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def step_time(self, batch: Batch) -> float:
+        return self.seconds
+
+    def decode_run(self, num_decodes: int, kv_tokens: int) -> tuple[float, float]:
+        return self.seconds, 0.0
+
+
+def a100_like(**changes: float) -> PiecewiseLinearLatency:
+    coefficients = {"t0": 0.0105, "s_lo": 2e-5, "s_hi": 6.5e-5, "n_ridge": 200, "k": 7.5e-8, "kp": 2e-8, "a": 1e-9}
+    return PiecewiseLinearLatency(**{**coefficients, **changes})
+
+
+def workload(arrival: Sequence[float], prompt: Sequence[int] | int, output: Sequence[int] | int) -> Workload:
+    n = len(arrival)
+    return Workload(
+        "test",
+        np.asarray(arrival, dtype=float),
+        np.broadcast_to(np.asarray(prompt), n),
+        np.broadcast_to(np.asarray(output), n),
+    )
+
+
+def check_invariants(log: TokenLog, limits: EngineLimits) -> None:
+    """Conservation of requests, tokens, blocks and time; raises AssertionError."""
+    finished = log.status == Status.FINISHED
+    tokens = log.num_tokens()
+    assert log.segments is not None
+    assert log.runs is not None
+    assert (tokens[finished] == log.output_length[finished]).all()
+    assert (tokens <= log.output_length).all()
+    assert (np.isnan(log.end) == (log.status == Status.UNFINISHED)).all()
+    times, offsets = log.token_times()
+    for i in np.flatnonzero(tokens):
+        mine = times[offsets[i] : offsets[i + 1]]
+        assert log.arrival[i] < mine[0]
+        assert (np.diff(mine) > 0).all()
+        if finished[i]:
+            assert mine[-1] == log.end[i]
+        elif log.status[i] == Status.DROPPED:
+            assert mine[-1] <= log.end[i]
+    runs, ends = log.runs, log.runs.ends()
+    assert (runs.start[1:] >= ends[:-1]).all()
+    assert (runs.kv_blocks <= runs.kv_blocks_end).all()
+    assert (runs.kv_blocks_end <= log.total_blocks).all()
+    assert (runs.num_decodes <= limits.max_num_seqs).all()
+    assert (runs.num_steps >= 1).all()
+    decoded = (runs.num_steps * runs.num_decodes).sum()
+    assert decoded == log.segments.num_steps.sum()
+    if not np.isnan(log.end).any():
+        sojourns = (log.end - log.arrival).sum()
+        np.testing.assert_allclose(log.counters["number_in_system_integral"], sojourns, rtol=1e-9, atol=1e-9)
+    when, waiting = log.waiting_over_time()
+    assert (np.diff(when) >= 0).all()
+    if len(waiting):
+        at_the_end_of_each_time = np.append(np.diff(when) > 0, True)
+        assert (waiting[at_the_end_of_each_time] >= 0).all()

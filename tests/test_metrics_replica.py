@@ -1,0 +1,113 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.metrics import replica
+from simulator.metrics.periods import arrival_rate, last_event, span
+from simulator.token_log import EventKind, StepRuns
+from tests.hand_logs import DROPPED, FINISHED, UNFINISHED, events_of, log_of, queue_log, row, ticks
+
+ADMIT, PREEMPT, SWAP, RESUME = EventKind
+
+
+def runs_of(*runs):
+    """Runs given as (start, steps, step time, blocks in the first, in the last iteration)."""
+    start, steps, time, blocks, blocks_end = (np.array(column) for column in zip(*runs, strict=True))
+    zero = np.zeros(len(runs), dtype=np.int64)
+    return StepRuns(start, steps, time, zero * 0.0, zero, zero + 1, zero, blocks, blocks_end)
+
+
+def fifo(arrival, service):
+    """Who comes first is served first, by one server."""
+    end, ends, admits = 0.0, [], []
+    for a in arrival:
+        admits.append(max(a, end))
+        end = admits[-1] + service
+        ends.append(end)
+    return queue_log(arrival, admits, ends)
+
+
+def test_utilisation_is_busy_time_over_the_span():
+    runs = runs_of((1.0, 2, 0.5, 3, 4), (4.0, 4, 0.25, 7, 5))
+    log = log_of([row(1.0, [2.0]), row(4.0, [5.0])], runs=runs, total_blocks=10)
+    assert (span(log), last_event(log)) == (4.0, 5.0)
+    assert replica.utilisation(log) == 0.5
+    assert replica.peak_kv(log) == 0.7
+    assert math.isnan(replica.peak_kv(replace(log, total_blocks=0)))
+
+
+def test_mean_queue_counts_the_wait_for_admission_and_after_preemption():
+    log = log_of(
+        [row(0.0, [8.0]), row(1.0, [10.0]), row(2.0, [], DROPPED, 6.0)],
+        events=events_of([(1.0, 0, ADMIT), (2.0, 1, ADMIT), (3.0, 1, PREEMPT), (5.0, 1, RESUME)]),
+    )
+    waits = [1.0, 1.0 + 2.0, 4.0]
+    assert replica.mean_queue(log) == sum(waits) / 10
+    assert replica.preemptions(log).tolist() == [0, 1, 0]
+    assert replica.scheduling_delay(log).tolist() == [1.0, 1.0, pytest.approx(math.nan, nan_ok=True)]
+
+
+def test_an_unfinished_request_waits_until_the_last_event():
+    log = log_of([row(0.0, [8.0]), row(4.0, [], UNFINISHED)], events=events_of([(0.0, 0, ADMIT)]))
+    assert replica.mean_queue(log) == 4.0 / 8.0
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(ticks, ticks, ticks), min_size=1, max_size=10))
+def test_mean_queue_times_the_span_is_the_sum_of_the_waits(rows):
+    rows.sort()
+    arrival = [a for a, _, _ in rows]
+    admit = [a + wait for a, wait, _ in rows]
+    log = queue_log(arrival, admit, [t + service for t, (_, _, service) in zip(admit, rows, strict=True)])
+    total = sum(wait for _, wait, _ in rows)
+    if span(log) > 0:
+        assert replica.mean_queue(log) * span(log) == pytest.approx(total, rel=1e-12, abs=1e-9)
+
+
+def test_a_measured_run_knows_nothing_of_its_replica():
+    log = log_of([row(0.0, [1.0], FINISHED)])
+    figures = [replica.utilisation(log), replica.mean_queue(log), replica.peak_kv(log)]
+    assert np.isnan(figures).all()
+    assert np.isnan(replica.preemptions(log)).all()
+    assert np.isnan(replica.scheduling_delay(log)).all()
+    assert replica.is_unstable(log) is None
+
+
+def test_overload_is_unstable_and_light_load_is_not():
+    assert replica.is_unstable(fifo([i / 2 for i in range(400)], service=1.0)) is True
+    assert replica.is_unstable(fifo([i * 2.0 for i in range(400)], service=1.0)) is False
+
+
+def test_a_backlog_that_grows_but_drains_fast_is_not_unstable():
+    arrival = [i / 8 for i in range(400)]
+    log = queue_log(arrival, [50.0] * 400, [51.0] * 400)
+    assert replica.is_unstable(log) is False
+
+
+def test_a_burst_that_is_being_worked_off_is_not_unstable_though_it_drains_late():
+    arrival = [0.0] * 300 + [i / 2 for i in range(400)]
+    log = fifo(arrival, service=0.45)
+    assert last_event(log) - 199.5 > 0.1 * log.window
+    assert replica.is_unstable(log) is False
+
+
+def test_no_requests_and_one_are_no_trend():
+    assert replica.is_unstable(log_of([], events=events_of([]))) is False
+    assert replica.is_unstable(queue_log([1.0], [1.0], [2.0])) is False
+    assert math.isnan(replica.mean_queue(log_of([], events=events_of([]))))
+
+
+def test_arrival_rate_is_gaps_over_their_sum():
+    assert arrival_rate(log_of([row(1.0, []), row(1.5, []), row(3.0, [])])) == 1.0
+    assert math.isnan(arrival_rate(log_of([row(1.0, [])])))
+    assert math.isnan(arrival_rate(log_of([])))
+
+
+def test_the_span_of_a_log_runs_to_its_last_event_of_any_kind():
+    assert span(log_of([row(1.0, [2.0]), row(4.0, [], UNFINISHED)])) == 3.0
+    assert span(log_of([row(1.0, [2.0], DROPPED, 9.0)])) == 8.0
+    assert math.isnan(span(log_of([])))

@@ -1,0 +1,196 @@
+"""Per-request columns and summaries against slow, obvious references, and what may not change them."""
+
+import math
+import re
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import simulator.metrics
+from simulator.metrics import SLO, User, per_request, summarize, summary_values
+from simulator.metrics.per_request import request_columns
+from simulator.token_log import TokenLog, TokenTimes
+from tests.hand_logs import DROPPED, FAILED, FINISHED, UNFINISHED, Row, log_of, row, rows, same
+
+NAN = float("nan")
+SLO_OF_ALL = SLO(ttft=20.0, tbt=25.0, tpot=12.0, e2e=90.0, speed=1 / 16)
+users = st.builds(
+    User,
+    speed=st.sampled_from([0.25, 4.0]),
+    origin=st.sampled_from(["submission", "first_token"]),
+    abandonment=st.sampled_from(["patience", "ignore", "idle_until_drop"]),
+)
+
+
+def reference(request: Row, slo: SLO, user: User, log_end: float) -> dict[str, float]:
+    """Every per-request metric, token by token."""
+    s, t, status, end = request
+    n = len(t)
+    gaps = [t[i] - t[i - 1] for i in range(1, n)]
+    origin = t[0] if user.origin == "first_token" and n else s
+    idle = 0.0
+    for i in range(1, n + 1):
+        idle = max(idle, t[i - 1] - (origin + i / user.speed))
+    gone = {"patience": s + user.patience, "ignore": -math.inf, "idle_until_drop": end}[user.abandonment]
+    if status in (DROPPED, FAILED):
+        idle = max(idle, gone - (origin + (n + 1) / user.speed))
+    if status == UNFINISHED and user.abandonment != "ignore":
+        idle = max(idle, log_end - (origin + (n + 1) / user.speed))
+    finished = status == FINISHED and n > 0
+    return {
+        "num_tokens": n,
+        "ttft": t[0] - s if n else NAN,
+        "tpot": (t[-1] - t[0]) / (n - 1) if n > 1 else NAN,
+        "e2e": t[-1] - s if finished else NAN,
+        "normalised_latency": (t[-1] - s) / n if finished else NAN,
+        "tbt_max": max(gaps, default=NAN),
+        "tbt_p99": np.quantile(gaps, 0.99) if gaps else NAN,
+        "slo_met": finished
+        and t[0] <= s + slo.ttft
+        and all(t[i] <= t[i - 1] + slo.tbt for i in range(1, n))
+        and t[-1] <= t[0] + (n - 1) * slo.tpot
+        and t[-1] <= s + slo.e2e
+        and all(t[i - 1] <= s + i / slo.speed for i in range(1, n + 1)),
+        "idle_latency": idle,
+        "benefit": n - user.alpha * idle,
+    }
+
+
+def end_of(requests: list[Row]) -> float:
+    return max([x for s, t, _, end in requests for x in (s, *t, end) if not math.isnan(x)], default=NAN)
+
+
+@settings(deadline=None)
+@given(rows(), users)
+def test_per_request_columns_equal_the_token_by_token_reference(requests, user):
+    frame = per_request(log_of(requests), SLO_OF_ALL, user)
+    expected = [reference(r, SLO_OF_ALL, user, end_of(requests)) for r in requests]
+    for name in expected[0] if expected else ():
+        column = [float(e[name]) for e in expected]
+        assert frame[name].astype(float).tolist() == pytest.approx(column, rel=1e-13, abs=0, nan_ok=True), name
+    assert len(frame) == len(requests)
+
+
+@settings(deadline=None)
+@given(rows(), users)
+def test_the_summary_equals_means_and_quantiles_of_the_reference(requests, user):
+    log = log_of(requests, window=64.0)
+    values = summary_values(log, SLO_OF_ALL, user)
+    ref = [reference(r, SLO_OF_ALL, user, end_of(requests)) for r in requests]
+    columns = {k: [r[k] for r in ref if not math.isnan(r[k])] for k in ("ttft", "tpot", "e2e", "idle_latency")}
+    columns["tbt"] = [b - a for _, t, _, _ in requests for a, b in pairwise(t)]
+    for name, column in columns.items():
+        expected = [np.mean(column), *np.quantile(column, [0.5, 0.9, 0.99])] if column else [NAN] * 4
+        got = [values[f"{name}_{label}"] for label in ("mean", "p50", "p90", "p99")]
+        assert got == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True), name
+    met = [r for r in ref if r["slo_met"]]
+    finished = sum(status == FINISHED for _, _, status, _ in requests)
+    assert values["num_finished"] == finished
+    assert values["slo_attainment"] == pytest.approx(len(met) / len(ref) if ref else NAN, nan_ok=True)
+    assert values["slo_attainment_completed"] == pytest.approx(len(met) / finished if finished else NAN, nan_ok=True)
+    assert values["goodput_requests_per_s_window"] == len(met) / 64
+    assert values["goodput_tokens_per_s_window"] == sum(r["num_tokens"] for r in met) / 64
+    total = math.fsum(r["benefit"] for r in ref)
+    assert values["smooth_goodput_tokens_per_s_window"] == pytest.approx(total / 64)
+    span = values["span"]
+    assert values["smooth_goodput_tokens_per_s"] == pytest.approx(total / span if span > 0 else NAN, nan_ok=True)
+    parts = [values[f"benefit_{s}_tokens"] for s in ("finished", "dropped", "failed", "unfinished")]
+    assert math.fsum(parts) == pytest.approx(total)
+
+
+def shifted(log: TokenLog, by: float) -> TokenLog:
+    tokens = TokenTimes(log.measured.times + by, log.measured.offsets)
+    return replace(log, arrival=log.arrival + by, end=log.end + by, measured=tokens)
+
+
+@settings(deadline=None)
+@given(rows(), users, st.sampled_from([-64.0, 0.5, 4096.0]))
+def test_shifting_a_run_in_time_changes_nothing(requests, user, by):
+    log = log_of(requests)
+    assert same(summary_values(shifted(log, by), SLO_OF_ALL, user), summary_values(log, SLO_OF_ALL, user))
+
+
+@settings(deadline=None)
+@given(st.data(), rows(), users)
+def test_the_order_of_requests_changes_nothing(data, requests, user):
+    together = [(0.0, t, status, end) for _, t, status, end in requests]
+    permuted = data.draw(st.permutations(together))
+    a, b = (summary_values(log_of(r), SLO_OF_ALL, user) for r in (together, permuted))
+    assert same(a, b)
+
+
+@settings(deadline=None)
+@given(rows(), users, st.integers(1, 30))
+def test_going_through_the_log_in_small_chunks_changes_nothing(requests, user, size):
+    class Chunked(TokenLog):
+        def chunks(self, max_tokens=size):
+            return super().chunks(size)
+
+    log = log_of(requests)
+    chunked = Chunked(**{name: getattr(log, name) for name in log.__dataclass_fields__})
+    assert same(summary_values(chunked, SLO_OF_ALL, user), summary_values(log, SLO_OF_ALL, user))
+
+
+@settings(deadline=None)
+@given(rows(min_size=1))
+def test_delivered_times_are_what_the_metrics_look_at(requests):
+    log = log_of([(s, [s] * len(t), status, end) for s, t, status, end in requests])
+    delivered = log_of(requests).measured
+    expected = request_columns(log_of(requests), SLO_OF_ALL, User(abandonment="ignore"))
+    got = request_columns(replace(log, delivered=delivered), SLO_OF_ALL, User(abandonment="ignore"))
+    assert same(got, expected)
+
+
+def test_without_an_slo_what_depends_on_it_is_missing_and_not_zero():
+    log = log_of([row(0.0, [1.0, 2.0])])
+    values = summary_values(log)
+    missing = {k for k in values if "slo" in k or k.startswith("goodput")}
+    assert len(missing) == 6
+    assert all(math.isnan(values[k]) for k in missing)
+    assert per_request(log)["slo_met"].isna().all()
+
+
+def test_an_empty_log_has_counts_of_zero_and_nothing_else():
+    values = summary_values(log_of([], window=0.0), SLO_OF_ALL)
+    for name, value in values.items():
+        counted = (name.startswith(("num_", "benefit_")) and name != "num_preemptions") or name == "window"
+        assert value == 0.0 if counted else math.isnan(value), name
+    assert per_request(log_of([])).empty
+
+
+def test_a_log_of_requests_that_got_nothing_has_no_latencies():
+    values = summary_values(log_of([row(0.0, [], DROPPED, 1.0), row(1.0, [], FAILED), row(2.0, [], UNFINISHED)]))
+    assert [values[f"num_{s}"] for s in ("finished", "dropped", "failed", "unfinished")] == [0, 1, 1, 1]
+    assert all(math.isnan(values[f"{k}_mean"]) for k in ("ttft", "tbt", "tbt_max", "tpot", "e2e"))
+    assert values["benefit_dropped_tokens"] == -2.5 * (60 - 0.2)
+
+
+def test_the_default_user_is_the_papers_reader_who_waits_a_minute():
+    log = log_of([row(0.0, [1.0, 2.0]), row(1.0, [], DROPPED, 3.0)])
+    explicit = User(speed=5.0, alpha=2.5, origin="submission", f="seconds", abandonment="patience", patience=60.0)
+    assert same(summary_values(log), summary_values(log, None, explicit))
+
+
+def test_the_summary_is_one_row_and_every_column_is_in_the_readme():
+    log = log_of([row(0.0, [1.0, 2.0])])
+    frame = summarize(log, SLO_OF_ALL)
+    assert frame.shape[0] == 1
+    assert frame.iloc[0].to_dict() == pytest.approx(summary_values(log, SLO_OF_ALL), nan_ok=True)
+    readme = (Path(simulator.metrics.__file__).parent / "README.md").read_text(encoding="utf-8")
+    for name in (*frame.columns, *per_request(log).columns):
+        family = re.sub(r"_(mean|p50|p90|p99)$", "_*", name)
+        assert f"`{name}`" in readme or f"`{family}`" in readme, name
+
+
+def test_per_request_says_status_and_class_in_words():
+    log = log_of([row(0.0, [1.0]), row(1.0, [], DROPPED, 2.0)], class_names=("chat",), reason=("", "late"))
+    frame = per_request(log)
+    assert frame.index.name == "request"
+    assert frame["status"].tolist() == ["finished", "dropped"]
+    assert frame["request_class"].tolist() == ["chat", "chat"]
+    assert frame["reason"].tolist() == ["", "late"]
