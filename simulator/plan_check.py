@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from simulator.policy import ALL, ReplicaView, StepPlan
-from simulator.request import RequestState
 
 
 class InvalidPlan(ValueError):
@@ -15,12 +12,12 @@ class InvalidPlan(ValueError):
 def check_plan(plan: StepPlan, view: ReplicaView) -> None:
     """Raise `InvalidPlan` if `plan` cannot be applied as it is to the replica that `view` shows."""
     _check_removals(plan, view)
-    decoding = _decoding(plan, view)
+    num_decodes, needed = _decodes(plan, view)
     _check_prefill(plan, view)
     _check_seats(plan, view)
-    _check_tokens(plan, len(decoding), view)
-    _check_blocks(plan, decoding, view)
-    _check_progress(plan, bool(decoding), view)
+    _check_tokens(plan, num_decodes, view)
+    _check_blocks(plan, needed, view)
+    _check_progress(plan, bool(num_decodes), view)
 
 
 def _check_removals(plan: StepPlan, view: ReplicaView) -> None:
@@ -40,16 +37,19 @@ def _removed(request_id: int, plan: StepPlan) -> bool:
     return request_id in plan.preempt or request_id in plan.drop
 
 
-def _decoding(plan: StepPlan, view: ReplicaView) -> Collection[RequestState]:
-    """The requests that decode under `plan`."""
-    ready = (r for r in view.running.values() if r.id not in view.prefilling and not _removed(r.id, plan))
-    if plan.decode is ALL:
-        return list(ready)
-    by_id = {r.id: r for r in ready}
-    for request_id in plan.decode:
-        if request_id not in by_id:
+def _decodes(plan: StepPlan, view: ReplicaView) -> tuple[int, int]:
+    """How many requests decode under `plan`, and how many new blocks that takes."""
+    kv = view.kv
+    if not plan.decode:
+        return 0, 0
+    if plan.decode is ALL and not (plan.preempt or plan.drop) and kv.num_growing == view.num_decodes:
+        return kv.num_growing, kv.needed_next
+    ready = {r.id: r for r in view.running.values() if r.id not in view.prefilling and not _removed(r.id, plan)}
+    decoding = ready if plan.decode is ALL else set(plan.decode)
+    for request_id in decoding:
+        if request_id not in ready:
             raise InvalidPlan(f"decode: request {request_id} is not running and prefilled, or is removed by the plan")
-    return [by_id[request_id] for request_id in dict.fromkeys(plan.decode)]
+    return len(decoding), sum(ready[i].num_computed_tokens % kv.block_size == 0 for i in decoding)
 
 
 def _check_prefill(plan: StepPlan, view: ReplicaView) -> None:
@@ -78,11 +78,10 @@ def _check_tokens(plan: StepPlan, num_decodes: int, view: ReplicaView) -> None:
         raise InvalidPlan(f"{tokens} tokens in one iteration, over max_num_batched_tokens {limit}")
 
 
-def _check_blocks(plan: StepPlan, decoding: Collection[RequestState], view: ReplicaView) -> None:
+def _check_blocks(plan: StepPlan, needed: int, view: ReplicaView) -> None:
     kv = view.kv
-    held = {**view.waiting, **view.running} if plan.drop else view.running
-    freed = sum(kv.blocks_for(held[i].num_computed_tokens) for i in (*plan.preempt, *plan.drop))
-    needed = sum(r.num_computed_tokens % kv.block_size == 0 for r in decoding)
+    removed = [view.running[i] for i in (*plan.preempt, *plan.drop) if i in view.running]
+    freed = sum(kv.blocks_for(request.num_computed_tokens) for request in removed)
     for request_id, tokens in plan.prefill.items():
         request = view.prefilling.get(request_id) or view.waiting[request_id]
         cached = request.num_computed_tokens

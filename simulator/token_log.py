@@ -196,6 +196,7 @@ class TokenLog:
         in_queue = np.zeros(self.num_requests, dtype=np.int64)  # net entries by events, to find who left waiting
         np.add.at(in_queue, self.events.request, np.where(enters, 1, -1))
         rejected = self.status == Status.FAILED
+        rejected[self.events.request] = False
         in_queue[~rejected] += 1
         left_waiting = (in_queue > 0) & np.isfinite(self.end) & ~rejected
         times = np.concatenate([self.arrival[~rejected], self.events.time, self.end[left_waiting]])
