@@ -4,10 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: compare test lint check figures clean
+.PHONY: compare figures test lint clean
 
 compare: $(VENV)/installed  ## run the main job: both policies, several rates, a few seeds
 	$(BIN)/smoothserve compare
+
+figures: compare  ## the README's picture, made anew
+	cp results/compare/figures/goodput.png experiments/studies/default.png
 
 test: $(VENV)/installed-test lint  ## lint, types, import contract and every test
 	$(BIN)/python -m pytest -n $(WORKERS)

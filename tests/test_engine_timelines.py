@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -162,3 +163,36 @@ def test_closed_loop_clients_submit_when_one_of_theirs_ends() -> None:
     assert log.arrival.tolist() == [0.0, 0.0, 3.0, 5.0]
     assert tokens(log)[2] == [4.0, 5.0]
     check_invariants(log, EngineLimits())
+
+
+@dataclass
+class Notes(ConstantLatency):
+    """One second an iteration; remembers what was in each."""
+
+    seconds: float = 1.0
+    batches: list[Batch] = field(default_factory=list)
+
+    def step_time(self, batch: Batch) -> float:
+        self.batches.append(batch)
+        return 1.0
+
+
+def test_the_latency_model_is_told_what_an_iteration_computes() -> None:
+    notes = Notes()
+    load = workload([0.0, 0.0], [5, 6], [3, 2])
+    simulate(load, make_policy("chunked_prefill:token_budget=7"), Machine(notes), leap=False)
+    assert notes.batches[:2] == [
+        # all 5 of request 0 and 2 of request 1: each token looks at itself and at those before it, 15 + 3 pairs
+        Batch(prefill_tokens=7, prefill_context=0, attention_pairs=18, num_decodes=0, kv_tokens=0, num_requests=2),
+        # request 0 decodes over 5 cached tokens and its own; 4 more of request 1 look at 3, 4, 5 and 6 tokens
+        Batch(prefill_tokens=4, prefill_context=2, attention_pairs=18, num_decodes=1, kv_tokens=6, num_requests=2),
+    ]
+
+
+def test_a_preempted_request_goes_before_those_that_never_ran() -> None:
+    load = workload([0.0, 0.0, 1.5], [32, 32, 16], [18, 18, 1])
+    log = simulate(load, make_policy("fcfs"), Machine(ConstantLatency(1.0), kv_capacity_tokens=16 * 5))
+    # request 1 is preempted at 1.0, and its 3 blocks are not free before 0 ends at 18: request 2, which would fit
+    # into one, waits behind it
+    assert tokens(log)[2] == [19.0]
+    assert tokens(log)[1][1] == 19.0

@@ -1,0 +1,114 @@
+"""From runs to rows: means over seeds with their intervals, one row per policy and rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite, isnan
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from experiments.cells import CellResult
+from experiments.distributions import Counts
+from experiments.intervals import Interval, interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LATENCIES = ("ttft", "tbt", "tpot", "e2e")
+_STATISTICS = ("mean", "p50", "p90", "p99")
+
+
+class Row(NamedTuple):
+    """One policy at one rate. `values` holds an interval over seeds for each quantity of `summary_values`.
+
+    rate: requests/s, as asked for or as measured in a replay. runs: the runs behind it, in order of their seeds.
+    """
+
+    policy: str
+    rate: float
+    values: dict[str, Interval]
+    runs: tuple[CellResult, ...]
+
+    @property
+    def unstable(self) -> bool:
+        """Whether most of its runs were: their figures grow with the length of the run."""
+        return self.values["unstable"].mean > 0.5
+
+    def samples(self, name: str) -> list[float]:
+        """The value of each run, in order of their seeds."""
+        return [run.values[name] for run in self.runs]
+
+    def latencies(self, name: str) -> Counts:
+        """Counts of all its runs together, as of `distributions.count_latencies`."""
+        total: Counts = np.sum([run.latencies[name] for run in self.runs], axis=0)
+        return total
+
+
+def rows(results: Sequence[CellResult]) -> list[Row]:
+    """Rows by rate and then policy, both in the order in which the study names them."""
+    groups: dict[tuple[float | None, str], list[CellResult]] = {}
+    for result in results:
+        groups.setdefault((result.cell.rate, result.cell.policy), []).append(result)
+    return [_row(policy, runs) for (_, policy), runs in groups.items()]
+
+
+def summary_frame(table: Sequence[Row]) -> pd.DataFrame:
+    """A row per policy and rate: each quantity's mean over seeds, and its half-width as `NAME_half_width`."""
+    import pandas as pd
+
+    records: list[dict[str, Any]] = []
+    for row in table:
+        record: dict[str, Any] = {"policy": row.policy, "rate": row.rate, "num_seeds": len(row.runs)}
+        record |= {name: value.mean for name, value in row.values.items()}
+        record |= {f"{name}_half_width": value.half_width for name, value in row.values.items()}
+        records.append(record)
+    return pd.DataFrame.from_records(records)
+
+
+def run_frame(results: Sequence[CellResult]) -> pd.DataFrame:
+    """A row per run: policy, rate, seed and every quantity of its summary."""
+    import pandas as pd
+
+    return pd.DataFrame.from_records(
+        [{"policy": r.cell.policy, "rate": r.rate, "seed": r.cell.seed, **r.values} for r in results]
+    )
+
+
+def json_row(row: Row) -> dict[str, Any]:
+    """The row as plain JSON: ttft, tbt, tpot and e2e as objects in seconds, undefined numbers as null.
+
+    `half_width` has the same keys, less policy and the flag `unstable`; `unstable_share` says how many of the
+    runs were.
+    """
+    mean = _nested({name: value.mean for name, value in row.values.items()})
+    half_width = _nested({name: value.half_width for name, value in row.values.items()})
+    head = {"policy": row.policy, "rate": _plain(row.rate), "num_seeds": len(row.runs), "unstable": row.unstable}
+    half_width["rate"] = _plain(interval([run.rate for run in row.runs]).half_width)
+    return head | mean | {"half_width": half_width}
+
+
+def _row(policy: str, runs: list[CellResult]) -> Row:
+    names = runs[0].values
+    values = {name: interval([run.values[name] for run in runs]) for name in names}
+    rate = runs[0].rate if runs[0].cell.rate is not None else interval([run.rate for run in runs]).mean
+    return Row(policy, rate, values, tuple(runs))
+
+
+def _nested(values: dict[str, float]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        family, _, statistic = name.partition("_")
+        whole = name.startswith("num_") and value == round(value) if isfinite(value) else False
+        plain = int(value) if whole else _plain(value)
+        if family in _LATENCIES and statistic in _STATISTICS:
+            nested.setdefault(family, {})[statistic] = plain
+        else:
+            nested["unstable_share" if name == "unstable" else name] = plain
+    return nested
+
+
+def _plain(value: float) -> float | str | None:
+    if isnan(value):
+        return None
+    return value if isfinite(value) else ("inf" if value > 0 else "-inf")

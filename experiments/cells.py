@@ -1,0 +1,159 @@
+"""A cell of a study: one policy, one rate, one seed; its workload, its run and what is kept of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.distributions import Counts, count_latencies
+from experiments.study import StudySpec, SyntheticWorkload, TraceWorkload
+from hardware_profiles import load_profile
+from policies import make_policy
+from simulator.metrics import per_request, summary_values
+from simulator.simulation import simulate
+from simulator.token_log import TokenLog
+from simulator.workload import (
+    GammaArrivals,
+    PoissonArrivals,
+    Workload,
+    load_length_table,
+    read_trace,
+    rescale_rate,
+    synthetic_workload,
+)
+from simulator.workload import limit as first_requests
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study. `rate` is in requests/s, None for a trace at its own rate."""
+
+    index: int
+    policy: str
+    rate: float | None
+    seed: int
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file of its per-request table."""
+        rate = "own-rate" if self.rate is None else f"rate{self.rate:g}"
+        policy = re.sub(r"[^A-Za-z0-9_.=]+", "-", self.policy)
+        return f"{self.index:04d}-{policy}-{rate}-seed{self.seed}.parquet"
+
+
+class CellResult(NamedTuple):
+    """What is kept of a run. rate: as asked for, or as measured in a replay.
+
+    values: the summary of the run by name, its measured rate as `arrival_rate`.
+    """
+
+    cell: Cell
+    rate: float
+    values: dict[str, float]
+    latencies: dict[str, Counts]
+
+
+def cells(study: StudySpec) -> list[Cell]:
+    """All cells; those that share a workload are neighbours."""
+    keys = [(p, r, s) for r in study.rates or (None,) for s in study.seeds for p in study.policies]
+    return [Cell(i, *key) for i, key in enumerate(keys)]
+
+
+def check_names(study: StudySpec) -> None:
+    """Raise ValueError or OSError, with one line, for a name or file that the study needs and does not exist."""
+    load_profile(study.profile)
+    for policy in study.policies:
+        make_policy(policy)
+    if isinstance(study.workload, SyntheticWorkload):
+        load_length_table(study.workload.lengths)
+    else:
+        _trace(study.workload.trace, study.workload.format, study.requests, study.seeds[0])
+
+
+def pinned(study: StudySpec) -> StudySpec:
+    """The study with the hash of its trace in it. Raises ValueError if it already holds another one."""
+    if not isinstance(study.workload, TraceWorkload):
+        return study
+    with Path(study.workload.trace).open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if study.workload.sha256 not in (None, found):
+        raise ValueError(f"{study.workload.trace}: sha256 is {found}, the study was made with {study.workload.sha256}")
+    return study.model_copy(update={"workload": study.workload.model_copy(update={"sha256": found})})
+
+
+def num_requests(study: StudySpec) -> float:
+    """About how many requests the whole study simulates."""
+    if isinstance(study.workload, TraceWorkload):
+        return len(cells(study)) * len(
+            _trace(study.workload.trace, study.workload.format, study.requests, study.seeds[0])
+        )
+    a_run = [study.requests or rate * (study.window or 0.0) for rate in study.rates]
+    return sum(a_run) * len(study.seeds) * len(study.policies)
+
+
+def cell_workload(study: StudySpec, rate: float | None, seed: int) -> Workload:
+    """What arrives in the cells of this rate and seed: the same for every policy."""
+    return _workload(study.workload, study.requests, study.window, rate, seed)
+
+
+def run_cell(
+    study: StudySpec, cell: Cell, folder: Path | None = None, on_progress: Callable[[int], None] | None = None
+) -> CellResult:
+    """Simulate the cell, write its per-request table to `folder` if there is one, and return its summary."""
+    workload = cell_workload(study, cell.rate, cell.seed)
+    log = simulate(
+        workload,
+        make_policy(cell.policy),
+        load_profile(study.profile),
+        limits=study.limits,
+        seed=cell.seed,
+        max_concurrency=study.max_concurrency,
+        oversize=study.oversize,
+        on_progress=on_progress,
+    )
+    values = summary_values(log, study.slo, study.user)
+    values = {"arrival_rate": values.pop("rate"), **values}
+    rate = values["arrival_rate"] if cell.rate is None else cell.rate
+    if folder is not None:
+        _write_requests(log, study, cell, rate, folder)
+    return CellResult(cell, rate, values, count_latencies(log))
+
+
+def _write_requests(log: TokenLog, study: StudySpec, cell: Cell, rate: float, folder: Path) -> None:
+    table = per_request(log, study.slo, study.user)
+    for name, value in (("seed", cell.seed), ("rate", rate), ("policy", cell.policy)):
+        table.insert(0, name, value)
+    table.to_parquet(folder / cell.file_name, index=False)
+
+
+@lru_cache(maxsize=1)
+def _workload(
+    spec: TraceWorkload | SyntheticWorkload,
+    requests: int | None,
+    window: float | None,
+    rate: float | None,
+    seed: int,
+) -> Workload:
+    if isinstance(spec, TraceWorkload):
+        workload = _trace(spec.trace, spec.format, requests, seed)
+        workload = workload if rate is None else rescale_rate(workload, rate)
+        if window is None:
+            return workload
+        return first_requests(workload, int(np.searchsorted(workload.arrival, window)))
+    assert rate is not None
+    arrivals = PoissonArrivals(rate) if spec.cv is None else GammaArrivals(rate, spec.cv)
+    return synthetic_workload(
+        arrivals, load_length_table(spec.lengths), num_requests=requests, window=window, seed=seed, name=spec.lengths
+    )
+
+
+@lru_cache(maxsize=1)
+def _trace(path: str, format: str | None, requests: int | None, seed: int) -> Workload:
+    return read_trace(Path(path), format=format, seed=seed, limit=requests)

@@ -1,0 +1,102 @@
+"""`smoothserve compare`: run a study, show its table, and keep everything in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from experiments.aggregate import Row
+    from experiments.study import StudySpec
+
+DEFAULT_OUT = Path("results/compare")
+
+
+def run_compare(
+    study: StudySpec, out: Path = DEFAULT_OUT, *, jobs: int | None = None, quiet: bool = True
+) -> tuple[StudySpec, list[Row]]:
+    """Run the study and write its results to `out`; return it with its trace pinned, and a row per policy and rate.
+
+    Nothing is left at `out` if anything goes wrong, and an earlier result there stays. All names, the trace and
+    the folder are checked before anything runs. Raises ValueError or OSError with one line.
+    """
+    from experiments.aggregate import rows
+    from experiments.cells import cells, check_names, pinned
+    from experiments.figures import draw_figures
+    from experiments.folders import check_target, replacing
+    from experiments.progress import progress
+    from experiments.results import not_ours, write_results
+    from experiments.runner import run_study
+
+    check_names(study)
+    check_target(out, not_ours)
+    study = pinned(study)
+    with replacing(out, not_ours) as folder:
+        for part in ("requests", "figures"):
+            (folder / part).mkdir()
+        with progress(len(cells(study)), quiet) as update:
+            table = rows(run_study(study, folder / "requests", jobs=jobs, on_progress=update))
+        write_results(folder, study, table)
+        draw_figures(folder / "figures", study, table)
+    return study, table
+
+
+def compare(
+    ctx: typer.Context,
+    study: Annotated[Path | None, typer.Argument(metavar="STUDY.yaml", help="Study; the built-in one if none.")] = None,
+    trace: Annotated[str | None, typer.Option(metavar="FILE", help="Replay this trace instead.")] = None,
+    trace_format: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Its format, if not to be found out.")
+    ] = None,
+    lengths: Annotated[str | None, typer.Option(metavar="TABLE", help="Draw lengths from this table instead.")] = None,
+    arrivals: Annotated[str | None, typer.Option(metavar="poisson|gamma", help="Arrival process.")] = None,
+    cv: Annotated[float | None, typer.Option(help="Coefficient of variation of gamma gaps.")] = None,
+    rate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REQ/S", help="Arrival rate; repeatable, or with commas; inf is allowed."),
+    ] = None,
+    requests: Annotated[int | None, typer.Option("--requests", "--limit", help="Requests of each run.")] = None,
+    window: Annotated[float | None, typer.Option(metavar="S", help="Seconds in which requests arrive.")] = None,
+    profile: Annotated[str | None, typer.Option(metavar="NAME", help="Hardware profile, or a YAML file.")] = None,
+    policies: Annotated[str | None, typer.Option(metavar="A,B:x=1", help="Policies, with their settings.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of replications.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the first replication.")] = None,
+    slo: Annotated[
+        list[str] | None, typer.Option(metavar="ttft:1000,tbt:100", help="Bounds in milliseconds; repeatable.")
+    ] = None,
+    speed: Annotated[float | None, typer.Option(metavar="TOKENS/S", help="Reading speed.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Price of waiting.")] = None,
+    origin: Annotated[str | None, typer.Option(metavar="submission|first_token", help="Start of deadlines.")] = None,
+    f: Annotated[str | None, typer.Option("--f", metavar="seconds|share", help="Loss by idle latency.")] = None,
+    l0: Annotated[
+        float | None, typer.Option("--l0", metavar="S", help="Idle latency that loses all (f share).")
+    ] = None,
+    abandonment: Annotated[
+        str | None, typer.Option(metavar="patience|ignore|idle_until_drop", help="How a dropped user waits.")
+    ] = None,
+    patience: Annotated[float | None, typer.Option(metavar="S", help="How long a dropped user waits.")] = None,
+    max_concurrency: Annotated[int | None, typer.Option(help="Closed loop: requests at the server at once.")] = None,
+    max_num_seqs: Annotated[int | None, typer.Option(help="Requests running at once.")] = None,
+    max_num_batched_tokens: Annotated[int | None, typer.Option(help="Tokens of an iteration.")] = None,
+    max_model_len: Annotated[int | None, typer.Option(help="Longest prompt + output, tokens.")] = None,
+    oversize: Annotated[str | None, typer.Option(metavar="refuse|reject", help="Requests that can never fit.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where results go.")] = DEFAULT_OUT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; all cores where it pays.")] = None,
+) -> None:
+    """Compare scheduling policies on one workload: drawn at several rates, or replayed from a trace.
+
+    With no argument it runs the built-in study. Options go over what the study file says.
+    """
+    from experiments.report import print_json, print_report
+    from experiments.study_options import study_from
+
+    given = {name: value for name, value in ctx.params.items() if value is not None and value != ()}
+    spec, table = run_compare(study_from(study, given), out, jobs=jobs, quiet=quiet)
+    if as_json:
+        print_json(spec, table)
+    else:
+        print_report(spec, table, out)

@@ -1,0 +1,139 @@
+"""Token logs on disk: a folder with one Parquet file per table, read back identically."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from experiments.folders import replacing
+from simulator.token_log import RequestEvents, Segments, StepRuns, TokenLog, TokenTimes
+
+_HEADER = b"smoothserve.token_log"
+_VERSION = 1
+_COLUMNS = ("arrival", "prompt_length", "output_length", "status", "end", "request_class", "client")
+_TABLES = {"segments": Segments, "runs": StepRuns, "events": RequestEvents}
+_RAGGED = ("measured", "delivered")
+_FILES = {f"{table}.parquet" for table in ("requests", *_TABLES, *_RAGGED)}
+
+
+def save_log(log: TokenLog, folder: str | Path) -> None:
+    """Write `log` so that `load_log` returns an equal one; an earlier log in `folder` is replaced whole.
+
+    requests.parquet: a row per request, and in its schema metadata the rest of the log as JSON.
+    segments, runs, events: the tables of the same name; measured, delivered: a list of times per request.
+    A table that the log does not have has no file.
+
+    Raises ValueError if `folder` holds anything else or `log.meta` is not plain JSON; OSError if it cannot be
+    written.
+    """
+    requests = _request_table(log)
+    with replacing(Path(folder), _objection) as target:
+        pq.write_table(requests, target / "requests.parquet")
+        for name in _TABLES:
+            if (table := getattr(log, name)) is not None:
+                columns = {f.name: getattr(table, f.name) for f in fields(table)}
+                pq.write_table(pa.table(columns), target / f"{name}.parquet")
+        for name in _RAGGED:
+            if (ragged := getattr(log, name)) is not None:
+                lists = pa.LargeListArray.from_arrays(ragged.offsets, ragged.times)
+                pq.write_table(pa.table({"times": lists}), target / f"{name}.parquet")
+
+
+def load_log(folder: str | Path) -> TokenLog:
+    """The log that `save_log` wrote to `folder`.
+
+    Raises ValueError naming the file if it is missing, damaged or not a token log's.
+    """
+    folder = Path(folder)
+    requests = _read(folder / "requests.parquet")
+    header = _header(folder / "requests.parquet", requests)
+    columns: dict[str, Any] = _arrays(folder / "requests.parquet", requests, _COLUMNS)
+    for name in header["tables"]:
+        columns[name] = _part(folder, name, requests.num_rows)
+    return TokenLog(
+        reason=tuple(requests.column("reason").to_pylist()),
+        class_names=tuple(header["class_names"]),
+        window=header["window"],
+        total_blocks=header["total_blocks"],
+        meta=header["meta"],
+        counters=header["counters"],
+        **columns,
+    )
+
+
+def _request_table(log: TokenLog) -> pa.Table:
+    table = pa.table({name: getattr(log, name) for name in _COLUMNS} | {"reason": pa.array(log.reason, pa.string())})
+    header = {
+        "version": _VERSION,
+        "tables": [name for name in (*_TABLES, *_RAGGED) if getattr(log, name) is not None],
+        "class_names": list(log.class_names),
+        "window": log.window,
+        "total_blocks": log.total_blocks,
+        "meta": dict(log.meta),
+        "counters": {name: float(value) for name, value in log.counters.items()},
+    }
+    return table.replace_schema_metadata({_HEADER: _json(header, log)})
+
+
+def _json(header: dict[str, Any], log: TokenLog) -> bytes:
+    try:
+        text = json.dumps(header)
+    except TypeError as error:
+        raise ValueError(f"a token log's meta must be plain JSON: {error}") from None
+    changed = [key for key, value in json.loads(text)["meta"].items() if log.meta.get(key) != value]
+    if changed:
+        raise ValueError(f"a token log's meta must survive JSON, {changed[0]} does not: {log.meta.get(changed[0])!r}")
+    return text.encode()
+
+
+def _read(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise ValueError(f"{path.parent}: not a token log, {path.name} is missing")
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: damaged: {str(error).splitlines()[0]}") from None
+
+
+def _header(path: Path, table: pa.Table) -> dict[str, Any]:
+    text = (table.schema.metadata or {}).get(_HEADER)
+    if text is None:
+        raise ValueError(f"{path}: not the requests of a token log")
+    header: dict[str, Any] = json.loads(text)
+    if header["version"] != _VERSION:
+        raise ValueError(f"{path}: token log of version {header['version']}, this reads version {_VERSION}")
+    return header
+
+
+def _arrays(path: Path, table: pa.Table, columns: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise ValueError(f"{path}: column {missing[0]} is missing")
+    return {name: np.asarray(table.column(name).to_numpy()) for name in columns}
+
+
+def _part(folder: Path, name: str, num_requests: int) -> Segments | StepRuns | RequestEvents | TokenTimes:
+    path = folder / f"{name}.parquet"
+    table = _read(path)
+    if name in _TABLES:
+        kind: type[Any] = _TABLES[name]
+        part: Segments | StepRuns | RequestEvents = kind(**_arrays(path, table, tuple(f.name for f in fields(kind))))
+        return part
+    if table.num_rows != num_requests:
+        raise ValueError(f"{path}: {table.num_rows} rows for {num_requests} requests")
+    lists = table.column("times").combine_chunks()
+    return TokenTimes(lists.values.to_numpy(), lists.offsets.to_numpy())
+
+
+def _objection(folder: Path) -> str | None:
+    foreign = sorted(path.name for path in folder.iterdir() if path.name not in _FILES)
+    if foreign:
+        return f"holds {foreign[0]}, which is no part of a token log"
+    return None

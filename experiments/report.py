@@ -1,0 +1,68 @@
+"""What a study prints: a table and what it says, or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from math import isinf
+from pathlib import Path
+from typing import Any
+
+from experiments.aggregate import Row, json_row
+from experiments.labels import settings_note
+from experiments.numbers import number
+from experiments.study import StudySpec, SyntheticWorkload
+from experiments.table import result_table
+from experiments.verdict import scores, verdict
+
+_WIDTH_OF_A_PIPE = 120
+
+
+def print_json(study: StudySpec, table: Sequence[Row]) -> None:
+    """One object on stdout: {"study": …, "results": [row, …]}, a row per policy and rate."""
+    spec = _without_infinities(study.model_dump(mode="json"))
+    print(json.dumps({"study": spec, "results": [json_row(row) for row in table]}, indent=2, allow_nan=False))
+
+
+def print_report(study: StudySpec, table: Sequence[Row], out: Path) -> None:
+    """The table on stdout, with what was run above it, and what it says and where the files are below it."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE
+    console = Console(width=width, highlight=False, markup=False)
+    console.print(f"{headline(study)}\n")
+    console.print(result_table(table, console.width))
+    console.print(f"\n{verdict(table)}")
+    console.print(_legend(study, table), style="dim")
+    console.print(f"Written to {out}: summary.csv, figures/ and more.", soft_wrap=True)
+
+
+def headline(study: StudySpec) -> str:
+    """What was run, in a line: workload, hardware, settings of policies, SLO."""
+    load = study.workload
+    if isinstance(load, SyntheticWorkload):
+        what = f"{load.lengths} lengths, {load.arrivals} arrivals" + (f" (cv {load.cv:g})" if load.cv else "")
+    else:
+        what = f"trace {Path(load.trace).name}"
+    parts = [what, study.profile, settings_note(study.policies), f"SLO {study.slo.spell()} ms" if study.slo else ""]
+    return f"{study.name}: " + ", ".join(filter(None, parts))
+
+
+def _legend(study: StudySpec, table: Sequence[Row]) -> str:
+    per = "arrival window" if scores(table)[-1].key.endswith("window") else "span of the run"
+    windows = [study.window] if study.window else [row.values["window"].mean for row in table]
+    shortest, longest = number(min(windows)), number(max(windows))
+    window = longest if longest == shortest else f"{shortest} to {longest}"
+    replications = ""
+    if len(study.seeds) > 1:
+        replications = f"± is the half-width of the 95 % interval over {len(study.seeds)} seeds. "
+    return f"{replications}Requests arrive for {window} s; goodputs are per second of the {per}."
+
+
+def _without_infinities(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_infinities(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_infinities(inner) for inner in value]
+    return "inf" if isinstance(value, float) and isinf(value) else value

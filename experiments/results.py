@@ -1,0 +1,76 @@
+"""The output folder of a study: what is in it, and when an earlier one may be replaced."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.aggregate import Row, run_frame, summary_frame
+from experiments.distributions import EDGES
+from experiments.study import StudySpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+META = "meta.json"
+_FILES = {"summary.csv", "summary.parquet", "runs.parquet", "latencies.parquet", "study.yaml", META}
+_FOLDERS = {"figures": ".png", "requests": ".parquet"}
+_LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy", "simpy", "matplotlib")
+
+
+def write_results(folder: Path, study: StudySpec, table: Sequence[Row]) -> None:
+    """Write everything but the figures and the per-request tables to `folder`, which exists.
+
+    summary.csv, summary.parquet: a row per policy and rate. runs.parquet: a row per run.
+    latencies.parquet: counts of TTFT and TBT in bins. study.yaml: the study, every default spelled out.
+    meta.json: date, versions and machine; the only file that two runs of one study do not share.
+    """
+    summary = summary_frame(table)
+    summary.to_csv(folder / "summary.csv", index=False, lineterminator="\n")
+    summary.to_parquet(folder / "summary.parquet", index=False)
+    run_frame([run for row in table for run in row.runs]).to_parquet(folder / "runs.parquet", index=False)
+    _latency_frame(table).to_parquet(folder / "latencies.parquet", index=False)
+    (folder / "study.yaml").write_text(study.to_yaml(), encoding="utf-8")
+    meta = {
+        "made_by": "smoothserve compare",
+        "version": version("smoothserve"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "libraries": {name: version(name) for name in _LIBRARIES},
+    }
+    (folder / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+
+
+def not_ours(folder: Path) -> str | None:
+    """Why `folder` is not an earlier result that may be replaced whole; None if it is one."""
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        if meta["made_by"] != "smoothserve compare":
+            return "is not empty and holds no earlier result"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "is not empty and holds no earlier result"
+    for path in sorted(folder.rglob("*")):
+        place = path.relative_to(folder)
+        expected = str(place) in _FILES or str(place) in _FOLDERS
+        if not expected and _FOLDERS.get(str(place.parent)) != path.suffix:
+            return f"holds an earlier result, and {place}, which is no part of it"
+    return None
+
+
+def _latency_frame(table: Sequence[Row]) -> pd.DataFrame:
+    import pandas as pd
+
+    parts = []
+    for row in table:
+        for metric in ("ttft", "tbt"):
+            counts = row.latencies(metric)
+            some = counts > 0
+            columns = {"policy": row.policy, "rate": row.rate, "metric": metric}
+            parts.append(pd.DataFrame(columns | {"at_most": EDGES[some], "count": counts[some]}))
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,84 @@
+"""Study files: reading them, and saying in one line what is wrong with one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from experiments.study import StudySpec
+
+
+def default_study_fields() -> dict[str, Any]:
+    """The fields of the built-in study, not yet validated."""
+    return _parse(files("experiments").joinpath("studies/default.yaml").read_text(), "the built-in study")
+
+
+def read_fields(path: str | Path) -> dict[str, Any]:
+    """The fields of a study file, not yet validated. Raises ValueError or OSError naming the file and line."""
+    try:
+        return _parse(Path(path).read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from None
+
+
+def make_study(fields: Mapping[str, Any], source: str, options: Mapping[str, str] | None = None) -> StudySpec:
+    """The study of these fields.
+
+    Raises ValueError of one line that names `source`, the field and its value; where the field came from an
+    option (`options`: field → option), that instead of the source.
+    """
+    try:
+        return StudySpec.model_validate(dict(fields))
+    except ValidationError as error:
+        problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
+        raise ValueError(_one_line(problems[0], source, options or {})) from None
+
+
+def load_study(path: str | Path) -> StudySpec:
+    """The study in a YAML file. Raises ValueError or OSError of one line naming the file, field and value."""
+    return make_study(read_fields(path), str(path))
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        fields = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ValueError(f"{source}:{line}: not YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{source}: not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"{source}: a study is a mapping of fields, got {type(fields).__name__}")
+    return fields
+
+
+def _one_line(error: ErrorDetails, source: str, options: Mapping[str, str]) -> str:
+    place = [str(part) for part in error["loc"]]
+    if place[:1] == ["workload"]:
+        del place[1:2]
+    place = place[:2]
+    field = ".".join(place)
+    head = next((options[key] for key in (field, *place[:1]) if key in options), None)
+    head = head or ": ".join(filter(None, (source, field)))
+    if error["type"] == "extra_forbidden":
+        near = get_close_matches(place[-1], StudySpec.model_fields, n=1)
+        return f"{head}: unknown field" + (f", did you mean {near[0]}?" if near else "")
+    if error["type"] == "missing":
+        return f"{head}: is missing"
+    problem = (
+        error["msg"]
+        .removeprefix("Value error, ")
+        .removeprefix("Input ")
+        .replace("valid tuple", "list")
+        .partition(", unable")[0]
+    )
+    if error["type"] == "value_error":
+        return f"{head}: {problem}"
+    return f"{head}: {problem[:1].lower()}{problem[1:]}, got {error['input']!r}"
