@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from experiments import profiles_cli
 from experiments.compare import compare
 
 _INTERRUPTED = 130
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(compare)
+app.add_typer(profiles_cli.app, name="profiles")
 
 
 def _show_version(wanted: bool) -> None:
