@@ -15,6 +15,7 @@ from experiments.numbers import number
 from experiments.study import StudySpec, SyntheticWorkload
 from experiments.table import result_table
 from experiments.verdict import scores, verdict
+from hardware_profiles import load_profile
 
 _WIDTH_OF_A_PIPE = 120
 
@@ -57,7 +58,18 @@ def _legend(study: StudySpec, table: Sequence[Row]) -> str:
     replications = ""
     if len(study.seeds) > 1:
         replications = f"± is the half-width of the 95 % interval over {len(study.seeds)} seeds. "
-    return f"{replications}Requests arrive for {window} s; goodputs are per second of the {per}."
+    return f"{replications}Requests arrive for {window} s; goodputs are per second of the {per}. {_overhead(study)}"
+
+
+def _overhead(study: StudySpec) -> str:
+    """What the iterations include besides the GPU's work."""
+    profile = load_profile(study.profile)
+    q0, q1 = (1e3 * coefficient.value for coefficient in (profile.coefficients.q0, profile.coefficients.q1))
+    if q0 or q1:
+        return f"An iteration includes {q0:.3g} ms + {q1:.3g} ms a request of engine overhead."
+    if profile.overhead == "none":
+        return "No engine overhead is added: the profile's iterations hold it."
+    return f"No engine overhead is included: {study.profile}+{profile.overhead} adds it."
 
 
 def _without_infinities(value: Any) -> Any:
