@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -15,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from hardware_profiles.overhead import Overhead
 from hardware_profiles.profile import Profile
+from simulator.unknown_name import unknown_name
 
 _Record = TypeVar("_Record", bound=BaseModel)
 _SafeLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -87,15 +86,8 @@ def load_record(kind: str, name: str, record: type[_Record], what: str) -> _Reco
     parts = f"{name}.yaml".split("/")
     path = data_folder(kind).joinpath(*parts)
     if any(part in ("", "..", ".yaml") for part in parts) or not path.is_file():
-        raise unknown_name(what, name, record_names(kind))
+        raise ValueError(unknown_name(what, name, record_names(kind)))
     return read_record(path, record)
-
-
-def unknown_name(what: str, name: str, known: Sequence[str]) -> ValueError:
-    """The error that says what was asked for, what is close to it and what there is."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    meant = f"; near: {', '.join(near)}" if near else ""
-    return ValueError(f"unknown {what} {name!r}{meant}; known: {', '.join(known)}")
 
 
 def read_record(path: Traversable, record: type[_Record]) -> _Record:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from pydantic import ValidationError
 
 from simulator.policy import SchedulerPolicy
+from simulator.unknown_name import unknown_name
 
 GROUP = "smoothserve.policies"
 
@@ -42,10 +42,7 @@ def policy_class(name: str) -> type[SchedulerPolicy]:
         except (ImportError, AttributeError) as error:
             raise ValueError(f"policy {name!r}: {point.value} cannot be loaded: {error}") from error
     else:
-        names = policy_names()
-        near = get_close_matches(name, names)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UnknownPolicy(f"unknown policy {name!r}: {hint}there are {', '.join(names)}")
+        raise UnknownPolicy(unknown_name("policy", name, policy_names()))
     if not (isinstance(found, type) and issubclass(found, SchedulerPolicy)):
         raise ValueError(f"policy {name!r}: {found!r} is not a SchedulerPolicy")
     return found

@@ -68,8 +68,11 @@ def test_estimate_from_a_configuration(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("show", "h100-80gb/llama-3-8b"), "unknown profile 'h100-80gb/llama-3-8b'; near: h100-80gb/llama-3-8b/tp"),
-        (("estimate", "--device", "h100"), "unknown device 'h100'; near: h100-80gb"),
+        (
+            ("show", "h100-80gb/llama-3-8b"),
+            "'h100-80gb/llama-3-8b'; did you mean h100-80gb/llama-3-8b/tp",
+        ),
+        (("estimate", "--device", "h100"), "unknown device 'h100'; did you mean h100-80gb"),
         (("estimate", "--device", "h100-80gb"), "give one of --model NAME and --config FILE"),
         (("estimate", "--device", "a30-24gb", "--model", "llama-3-70b"), "llama-3-70b does not fit on 1 × a30-24gb"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from simulator.random_streams import uniforms
+from simulator.unknown_name import unknown_name
 from simulator.workload.lengths import OUTPUT_STREAM, PROMPT_STREAM
 from simulator.workload.workload import Floats, Ints
 
@@ -120,8 +120,6 @@ def load_length_table(name: str, max_total: int | None = None) -> LengthTable:
     """
     tables = _shipped()["tables"]
     if name not in tables:
-        near = get_close_matches(name, tables, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"unknown length table {name!r}{hint} (there are: {', '.join(length_table_names())})")
+        raise ValueError(unknown_name("length table", name, length_table_names()))
     table = {"probabilities": _shipped()["probabilities"], **tables[name]}
     return LengthTable(name=name, max_total=max_total, **table)

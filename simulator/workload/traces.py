@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from simulator.unknown_name import unknown_name
 from simulator.workload.arrivals import Arrivals
 from simulator.workload.azure import AZURE
 from simulator.workload.bailian import BAILIAN
@@ -77,9 +77,7 @@ def read_trace(
 
 def _by_name(name: str) -> TraceFormat:
     if name not in FORMATS:
-        near = get_close_matches(name, FORMATS, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"unknown trace format {name!r}{hint} (there are: {', '.join(FORMATS)})")
+        raise ValueError(unknown_name("trace format", name, FORMATS))
     return FORMATS[name]
 
 
