@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from simulator.metrics import SLO
+from simulator.metrics import PRESETS, SLO
 from simulator.metrics.slo import (
     goodput_requests,
     goodput_tokens,
@@ -26,6 +26,19 @@ def test_bounds_are_spelled_in_milliseconds_as_by_the_load_tools():
     assert SLO.parse("ttft:1000, itl:1e2 ,E2EL:20000") == slo
     assert slo.spell() == "ttft:1000,tbt:100,e2e:20000"
     assert SLO.parse("tpot:33.3,speed:5").spell() == "tpot:33.3,speed:5"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_an_slo_by_name(name):
+    slo = SLO.parse(name)
+    assert slo == SLO(**PRESETS[name])
+    assert SLO.parse(slo.spell()) == slo
+    assert SLO.parse([name, "e2e:60000"]) == SLO(**PRESETS[name], e2e=60.0)
+
+
+def test_presets_are_the_papers():
+    assert SLO.parse("distserve/chat-13b").spell() == "ttft:250,tpot:100"
+    assert SLO.parse("sarathi/yi-34b/relaxed").spell() == "tbt:1000"
 
 
 bound = st.none() | st.floats(0, 1e12)
@@ -56,6 +69,8 @@ def test_parse_reads_back_what_spell_writes(ttft, tbt, tpot, e2e, speed):
         (["ttft:1", "ttft:2"], "'ttft:2': ttft is bounded twice"),
         ("tbt:1,itl:2", "'itl:2': tbt is bounded twice"),
         ([], "at least one bound"),
+        ("distserve/chat-12b", "unknown SLO preset 'distserve/chat-12b'; did you mean distserve/chat-13b"),
+        ("ttft:1,distserve/chat-13b", "'distserve/chat-13b': ttft is bounded twice"),
     ],
 )
 def test_a_bad_bound_is_named_in_one_line(texts, complaint):

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simulator.metrics
-from simulator.metrics import SLO, User, per_request, summarize, summary_values
+from simulator.metrics import SLO, QoE, User, per_request, summarize, summary_values
 from simulator.metrics.per_request import request_columns
 from simulator.token_log import TokenLog, TokenTimes
 from tests.hand_logs import DROPPED, FAILED, FINISHED, UNFINISHED, Row, log_of, row, rows, same
+from tests.slow_columns import reference
 
 NAN = float("nan")
 SLO_OF_ALL = SLO(ttft=20.0, tbt=25.0, tpot=12.0, e2e=90.0, speed=1 / 16)
@@ -24,41 +25,13 @@ users = st.builds(
     speed=st.sampled_from([0.25, 4.0]),
     origin=st.sampled_from(["submission", "first_token"]),
     abandonment=st.sampled_from(["patience", "ignore", "idle_until_drop"]),
+    qoe=st.builds(
+        QoE,
+        version=st.sampled_from(["v2", "v1"]),
+        ttft=st.sampled_from([None, 0.0, 12.5]),
+        dropped=st.sampled_from(["zero", "area_until_drop"]),
+    ),
 )
-
-
-def reference(request: Row, slo: SLO, user: User, log_end: float) -> dict[str, float]:
-    """Every per-request metric, token by token."""
-    s, t, status, end = request
-    n = len(t)
-    gaps = [t[i] - t[i - 1] for i in range(1, n)]
-    origin = t[0] if user.origin == "first_token" and n else s
-    idle = 0.0
-    for i in range(1, n + 1):
-        idle = max(idle, t[i - 1] - (origin + i / user.speed))
-    gone = {"patience": s + user.patience, "ignore": -math.inf, "idle_until_drop": end}[user.abandonment]
-    if status in (DROPPED, FAILED):
-        idle = max(idle, gone - (origin + (n + 1) / user.speed))
-    if status == UNFINISHED and user.abandonment != "ignore":
-        idle = max(idle, log_end - (origin + (n + 1) / user.speed))
-    finished = status == FINISHED and n > 0
-    return {
-        "num_tokens": n,
-        "ttft": t[0] - s if n else NAN,
-        "tpot": (t[-1] - t[0]) / (n - 1) if n > 1 else NAN,
-        "e2e": t[-1] - s if finished else NAN,
-        "normalised_latency": (t[-1] - s) / n if finished else NAN,
-        "tbt_max": max(gaps, default=NAN),
-        "tbt_p99": np.quantile(gaps, 0.99) if gaps else NAN,
-        "slo_met": finished
-        and t[0] <= s + slo.ttft
-        and all(t[i] <= t[i - 1] + slo.tbt for i in range(1, n))
-        and t[-1] <= t[0] + (n - 1) * slo.tpot
-        and t[-1] <= s + slo.e2e
-        and all(t[i - 1] <= s + i / slo.speed for i in range(1, n + 1)),
-        "idle_latency": idle,
-        "benefit": n - user.alpha * idle,
-    }
 
 
 def end_of(requests: list[Row]) -> float:
@@ -72,7 +45,7 @@ def test_per_request_columns_equal_the_token_by_token_reference(requests, user):
     expected = [reference(r, SLO_OF_ALL, user, end_of(requests)) for r in requests]
     for name in expected[0] if expected else ():
         column = [float(e[name]) for e in expected]
-        assert frame[name].astype(float).tolist() == pytest.approx(column, rel=1e-13, abs=0, nan_ok=True), name
+        assert frame[name].astype(float).tolist() == pytest.approx(column, rel=1e-12, abs=1e-12, nan_ok=True), name
     assert len(frame) == len(requests)
 
 
@@ -88,6 +61,11 @@ def test_the_summary_equals_means_and_quantiles_of_the_reference(requests, user)
         expected = [np.mean(column), *np.quantile(column, [0.5, 0.9, 0.99])] if column else [NAN] * 4
         got = [values[f"{name}_{label}"] for label in ("mean", "p50", "p90", "p99")]
         assert got == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True), name
+    for name in ("qoe", "fluidity"):
+        column = [r[name] for r in ref if not math.isnan(r[name])]
+        expected = [np.mean(column), *np.quantile(column, [0.5, 0.1, 0.01])] if column else [NAN] * 4
+        got = [values[f"{name}_{label}"] for label in ("mean", "p50", "p10", "p1")]
+        assert got == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True), name
     met = [r for r in ref if r["slo_met"]]
     finished = sum(status == FINISHED for _, _, status, _ in requests)
     assert values["num_finished"] == finished
@@ -99,6 +77,10 @@ def test_the_summary_equals_means_and_quantiles_of_the_reference(requests, user)
     assert values["smooth_goodput_tokens_per_s_window"] == pytest.approx(total / 64)
     span = values["span"]
     assert values["smooth_goodput_tokens_per_s"] == pytest.approx(total / span if span > 0 else NAN, nan_ok=True)
+    for name in ("effective_tokens", "latency_class_tokens", "deadline_class_tokens"):
+        total_of = math.fsum(r[name] for r in ref)
+        assert values[f"{name}_per_s_window"] == pytest.approx(total_of / 64), name
+        assert values[f"{name}_per_s"] == pytest.approx(total_of / span if span > 0 else NAN, nan_ok=True), name
     parts = [values[f"benefit_{s}_tokens"] for s in ("finished", "dropped", "failed", "unfinished")]
     assert math.fsum(parts) == pytest.approx(total)
 
@@ -122,6 +104,19 @@ def test_the_order_of_requests_changes_nothing(data, requests, user):
     permuted = data.draw(st.permutations(together))
     a, b = (summary_values(log_of(r), SLO_OF_ALL, user) for r in (together, permuted))
     assert same(a, b)
+
+
+@settings(deadline=None)
+@given(st.data(), rows(), users)
+def test_each_column_follows_its_request_in_time_and_in_order(data, requests, user):
+    together = [(0.0, t, status, end) for _, t, status, end in requests]
+    order = data.draw(st.permutations(range(len(together))))
+    before = per_request(log_of(together), SLO_OF_ALL, user)
+    after = per_request(shifted(log_of([together[i] for i in order]), 0.5), SLO_OF_ALL, user)
+    for name in set(before) - {"arrival", "end"}:
+        assert after[name].astype(object).fillna("none").tolist() == [
+            before[name].astype(object).fillna("none")[i] for i in order
+        ], name
 
 
 @settings(deadline=None)
@@ -149,10 +144,31 @@ def test_delivered_times_are_what_the_metrics_look_at(requests):
 def test_without_an_slo_what_depends_on_it_is_missing_and_not_zero():
     log = log_of([row(0.0, [1.0, 2.0])])
     values = summary_values(log)
-    missing = {k for k in values if "slo" in k or k.startswith("goodput")}
-    assert len(missing) == 6
+    missing = {k for k in values if "slo" in k or "_class_tokens" in k or k.startswith("goodput")}
+    assert len(missing) == 10
     assert all(math.isnan(values[k]) for k in missing)
-    assert per_request(log)["slo_met"].isna().all()
+    columns = per_request(log)[["slo_met", "latency_class_tokens", "deadline_class_tokens"]]
+    assert columns.isna().all(axis=None)
+
+
+def test_the_deadlines_of_the_fluidity_are_the_slos_and_etalons_where_it_has_none():
+    log = log_of([row(0.0, [0.1, 0.15, 0.3])])
+    for slo, fluid in ((None, 2 / 5), (SLO(ttft=0.05), 1 / 6), (SLO(tbt=0.25), 1.0), (SLO(e2e=9), 2 / 5)):
+        assert per_request(log, slo)["fluidity"].tolist() == [fluid]
+    assert per_request(log, SLO(tbt=0.0))["fluidity"].isna().all()
+
+
+def test_shares_that_did_well_are_of_all_sent_and_of_the_finished():
+    good = row(0.0, [1.0, 1.2, 1.4])
+    fair = row(0.0, [1.02, 1.2, 1.4])
+    log = log_of([good, fair, row(0.0, [9.0, 9.2]), row(0.0, [1.0], DROPPED, 2.0), row(0.0, [], FINISHED, 3.0)])
+    values = summary_values(log, SLO(ttft=1, tbt=0.5))
+    assert per_request(log)["qoe"].tolist() == pytest.approx([1, 1 - 0.06 / 0.66, 1 - 16 / 16.2, 0, NAN], nan_ok=True)
+    assert (values["qoe_perfect"], values["qoe_perfect_completed"]) == (1 / 5, 1 / 4)
+    assert (values["qoe_good"], values["qoe_good_completed"]) == (1 / 5, 1 / 4)
+    assert values["qoe_mean"] == pytest.approx((1 + 10 / 11 + 1 / 81 + 0) / 4)
+    assert values["qoe_mean_completed"] == pytest.approx((1 + 10 / 11 + 1 / 81) / 3)
+    assert (values["fluid_share"], values["fluid_share_completed"]) == (1 / 5, 1 / 4)
 
 
 def test_an_empty_log_has_counts_of_zero_and_nothing_else():
@@ -161,6 +177,14 @@ def test_an_empty_log_has_counts_of_zero_and_nothing_else():
         counted = (name.startswith(("num_", "benefit_")) and name != "num_preemptions") or name == "window"
         assert value == 0.0 if counted else math.isnan(value), name
     assert per_request(log_of([])).empty
+
+
+@pytest.mark.parametrize("time", [NAN, math.inf])
+def test_a_token_time_that_is_no_time_is_refused_by_the_number_of_its_request(time):
+    log = log_of([row(0.0, [1.0]), row(0.0, [], end=1.0), row(0.0, [2.0, time], end=3.0), row(0.0, [1.0])])
+    for score in (per_request, summary_values):
+        with pytest.raises(ValueError, match=f"request 2: a token time is {time}"):
+            score(log)
 
 
 def test_a_log_of_requests_that_got_nothing_has_no_latencies():
@@ -183,7 +207,7 @@ def test_the_summary_is_one_row_and_every_column_is_in_the_readme():
     assert frame.iloc[0].to_dict() == pytest.approx(summary_values(log, SLO_OF_ALL), nan_ok=True)
     readme = (Path(simulator.metrics.__file__).parent / "README.md").read_text(encoding="utf-8")
     for name in (*frame.columns, *per_request(log).columns):
-        family = re.sub(r"_(mean|p50|p90|p99)$", "_*", name)
+        family = re.sub(r"_(mean|p50|p90|p99|p10|p1)$", "_*", name)
         assert f"`{name}`" in readme or f"`{family}`" in readme, name
 
 

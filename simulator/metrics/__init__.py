@@ -1,8 +1,23 @@
 """Metrics of a run: pure functions from a token log to per-request columns and to one row of figures."""
 
+from simulator.metrics.andes_qoe import QoE
+from simulator.metrics.fluidity import fluid_token_rate
 from simulator.metrics.per_request import per_request
+from simulator.metrics.reader_mix import MIXES, reading_speeds
 from simulator.metrics.slo import SLO
-from simulator.metrics.smooth_goodput import User
+from simulator.metrics.slo_presets import PRESETS
 from simulator.metrics.summary import summarize, summary_values
+from simulator.metrics.user import User
 
-__all__ = ["SLO", "User", "per_request", "summarize", "summary_values"]
+__all__ = [
+    "MIXES",
+    "PRESETS",
+    "SLO",
+    "QoE",
+    "User",
+    "fluid_token_rate",
+    "per_request",
+    "reading_speeds",
+    "summarize",
+    "summary_values",
+]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from simulator.metrics import latencies
+from simulator.metrics import fluidity, latencies
+from simulator.metrics.andes_qoe import Expectation, Outcome, qoe
+from simulator.metrics.deadline_tokens import deadline_class_tokens, latency_class_tokens
+from simulator.metrics.deadlines import since_submission, stall_free_start
+from simulator.metrics.effective_tokens import effective_tokens
 from simulator.metrics.gap_sample import GapSample
 from simulator.metrics.periods import last_event
-from simulator.metrics.ragged import Bools, Ragged
+from simulator.metrics.ragged import Ragged
 from simulator.metrics.replica import preemptions, scheduling_delay
 from simulator.metrics.slo import SLO, slo_met
-from simulator.metrics.smooth_goodput import User, benefit, user_idle_latency, waits_until
+from simulator.metrics.smooth_goodput import benefit, user_idle_latency, waits_until
+from simulator.metrics.user import User
 from simulator.token_log import Floats, Ints, Status, TokenLog, TokenTimes
 
 if TYPE_CHECKING:
@@ -23,6 +28,22 @@ if TYPE_CHECKING:
 
 Columns = dict[str, npt.NDArray[Any]]
 
+_CHUNK = 1_000_000
+"""Tokens looked at together: few enough to stay in the processor's cache."""
+
+
+class _People(NamedTuple):
+    """Who reads each request, (n,): tokens/s, until when they wait (s), and Andes' expectations and outcomes."""
+
+    speed: Floats
+    waits_until: Floats
+    expected: Expectation
+    outcome: Outcome
+
+    def of(self, part: slice) -> _People:
+        """Those of consecutive requests."""
+        return _People(self.speed[part], self.waits_until[part], self.expected.of(part), self.outcome.of(part))
+
 
 def request_columns(
     log: TokenLog, slo: SLO | None, user: User, gaps: GapSample | None = None, tbt_p99: bool = False
@@ -30,26 +51,31 @@ def request_columns(
     """Per-request metrics of a log by name, each (n,); times in seconds, NaN where undefined.
 
     num_tokens: delivered. ttft, tpot, e2e, normalised_latency, streaming, tbt_max: as in `latencies`; tbt_p99
-    only if asked for. slo_met: all False without an SLO. idle_latency, benefit: of `user`. `gaps`, if given,
-    takes in every gap.
+    only if asked for. slo_met: all False without an SLO. latency_class_tokens, deadline_class_tokens: NaN
+    without its bounds. fluidity: by the SLO's ttft and tbt, Etalon's where it has none. reading_speed,
+    idle_latency, benefit, qoe, effective_tokens: of `user`. `gaps`, if given, takes in every gap.
+    Raises ValueError for a token time that is not finite.
     """
-    speed = user.speeds(log.num_requests)
-    until = waits_until(user, log.arrival, log.status, log.end, last_event(log))
+    people = _people(log, user)
     parts: list[Columns] = []
-    for first, last in [*log.chunks()] or [(0, 0)]:
+    for first, last in [*log.chunks(_CHUNK)] or [(0, 0)]:
         chunk = slice(first, last)
-        tokens = log.token_times(first, last)
+        tokens, arrival, status = log.token_times(first, last), log.arrival[chunk], log.status[chunk]
+        _refuse_unknown_times(tokens, first)
         request_gaps = latencies.gaps(tokens)
-        columns = _latency_columns(tokens, request_gaps, log.arrival[chunk], log.status[chunk])
-        columns["slo_met"] = _verdict(slo, tokens, log.arrival[chunk], log.status[chunk])
-        columns["idle_latency"] = user_idle_latency(tokens, log.arrival[chunk], speed[chunk], user.origin, until[chunk])
-        if tbt_p99:
-            columns["tbt_p99"] = latencies.tbt_quantile(request_gaps, 0.99)
         if gaps is not None:
             gaps.add(request_gaps.values)
+        columns = _latency_columns(tokens, request_gaps, arrival, status)
+        if tbt_p99:
+            columns["tbt_p99"] = latencies.tbt_quantile(request_gaps, 0.99)
+        columns |= _slo_columns(slo, tokens, arrival, status)
+        elapsed = since_submission(tokens, arrival)
+        columns |= _user_columns(user, people.of(chunk), tokens, elapsed, arrival)
+        columns["fluidity"] = _fluidity(slo, elapsed)
         parts.append(columns)
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     joined["benefit"] = benefit(joined["idle_latency"], joined["num_tokens"], user)
+    joined["reading_speed"] = people.speed
     return joined
 
 
@@ -58,8 +84,9 @@ def per_request(log: TokenLog, slo: SLO | None = None, user: User | None = None)
 
     arrival, prompt_length, output_length, request_class, client, status, reason, end: as in the log, in
     words. num_tokens: delivered. ttft, tpot, e2e, normalised_latency, tbt_max, tbt_p99, scheduling_delay,
-    idle_latency: seconds (per token for normalised_latency). benefit: tokens. slo_met: missing without an
-    SLO. num_preemptions. `user` is the paper's if not given.
+    idle_latency: seconds (per token for normalised_latency). benefit, effective_tokens, latency_class_tokens,
+    deadline_class_tokens: tokens. reading_speed: tokens/s. qoe, fluidity: in [0, 1]. slo_met: missing without
+    an SLO. num_preemptions. `user` is the paper's if not given.
     """
     import pandas as pd
 
@@ -80,8 +107,10 @@ def per_request(log: TokenLog, slo: SLO | None = None, user: User | None = None)
     frame["num_preemptions"] = preemptions(log)
     missing = np.full(log.num_requests, slo is None)
     frame["slo_met"] = pd.arrays.BooleanArray(columns["slo_met"], missing)
-    frame["idle_latency"] = columns["idle_latency"]
-    frame["benefit"] = columns["benefit"]
+    for name in ("reading_speed", "idle_latency", "benefit", "qoe", "effective_tokens"):
+        frame[name] = columns[name]
+    for name in ("fluidity", "latency_class_tokens", "deadline_class_tokens"):
+        frame[name] = columns[name]
     return pd.DataFrame(frame, index=pd.RangeIndex(log.num_requests, name="request"))
 
 
@@ -97,8 +126,53 @@ def _latency_columns(tokens: TokenTimes, request_gaps: Ragged, arrival: Floats, 
     }
 
 
-def _verdict(slo: SLO | None, tokens: TokenTimes, arrival: Floats, status: Ints) -> Bools:
-    return np.zeros(len(arrival), dtype=np.bool_) if slo is None else slo_met(slo, tokens, arrival, status)
+def _people(log: TokenLog, user: User) -> _People:
+    log_end = last_event(log)
+    speed = user.speeds(log.num_requests)
+    end = np.where(log.status == Status.UNFINISHED, log_end, log.end) - log.arrival
+    return _People(
+        speed,
+        waits_until(user, log.arrival, log.status, log.end, log_end),
+        Expectation(user.qoe.expected_ttft(log.prompt_length), speed),
+        Outcome(log.status, end, log.output_length),
+    )
+
+
+def _slo_columns(slo: SLO | None, tokens: TokenTimes, arrival: Floats, status: Ints) -> Columns:
+    nobody, unknown = np.zeros(len(arrival), dtype=np.bool_), np.full(len(arrival), np.nan)
+    columns: Columns = {"slo_met": nobody, "latency_class_tokens": unknown, "deadline_class_tokens": unknown}
+    if slo is not None:
+        columns["slo_met"] = slo_met(slo, tokens, arrival, status)
+        if slo.ttft is not None and slo.tbt is not None:
+            columns["latency_class_tokens"] = latency_class_tokens(tokens, arrival, slo.ttft, slo.tbt)
+        if slo.e2e is not None:
+            columns["deadline_class_tokens"] = deadline_class_tokens(tokens, arrival, status, slo.e2e)
+    return columns
+
+
+def _fluidity(slo: SLO | None, elapsed: TokenTimes) -> Floats:
+    ttft = fluidity.TTFT if slo is None or slo.ttft is None else slo.ttft
+    tbt = fluidity.TBT if slo is None or slo.tbt is None else slo.tbt
+    if tbt < fluidity.SHORTEST_TBT:
+        return np.full(len(elapsed.offsets) - 1, np.nan)
+    return fluidity.fluidity_index(elapsed, ttft, tbt)
+
+
+def _user_columns(user: User, people: _People, tokens: TokenTimes, elapsed: TokenTimes, arrival: Floats) -> Columns:
+    start = stall_free_start(elapsed, people.speed)
+    return {
+        "idle_latency": user_idle_latency(tokens, arrival, people.speed, user.origin, people.waits_until),
+        "qoe": qoe(user.qoe, start, people.expected, people.outcome),
+        "effective_tokens": effective_tokens(elapsed, start, people.speed, people.outcome.output_length),
+    }
+
+
+def _refuse_unknown_times(tokens: TokenTimes, first_request: int) -> None:
+    known = np.isfinite(tokens.times)
+    if not known.all():
+        at = int(np.argmin(known))
+        request = first_request + int(np.searchsorted(tokens.offsets, at, side="right")) - 1
+        raise ValueError(f"request {request}: a token time is {tokens.times[at]}, which is no time")
 
 
 def _words(codes: Ints, words: Sequence[str]) -> pd.Categorical[Any]:

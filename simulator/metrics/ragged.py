@@ -62,6 +62,24 @@ def starts(offsets: Ints) -> Bools:
     return out
 
 
+def rows(values: Floats, offsets: Ints, which: Bools) -> Ragged:
+    """Some of the segments, in their order; which: (n,)."""
+    counts = np.diff(offsets)
+    return Ragged(values[np.repeat(which, counts)], np.concatenate(([0], np.cumsum(counts[which]))))
+
+
+def running_max(values: Floats, offsets: Ints) -> Floats:
+    """Largest value so far within each segment, (len(values),).
+
+    Numpy orders complex numbers by their real part and then by their imaginary one, so with the number of the
+    segment as real part one running maximum starts anew by itself in every segment.
+    """
+    keyed = np.empty(len(values), dtype=np.complex128)
+    keyed.real = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    keyed.imag = values
+    return np.ascontiguousarray(np.maximum.accumulate(keyed, out=keyed).imag)
+
+
 def quantile(values: Floats, offsets: Ints, q: float) -> Floats:
     """Quantile q of each segment, (n,), linear between order statistics as `numpy.quantile`; NaN where empty.
 

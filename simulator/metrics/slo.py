@@ -14,6 +14,7 @@ from simulator.metrics import ragged
 from simulator.metrics.deadlines import worst_lateness
 from simulator.metrics.periods import per_second
 from simulator.metrics.ragged import Bools
+from simulator.metrics.slo_presets import preset
 from simulator.token_log import Floats, Ints, Status, TokenTimes
 
 _SPELLINGS = {
@@ -52,15 +53,16 @@ class SLO(BaseModel):
     def parse(cls, texts: str | Iterable[str]) -> SLO:
         """Read bounds as load tools spell them: "ttft:1000,tbt:100", in milliseconds; "speed:5" in tokens/s.
 
-        Several texts add up. itl means tbt, e2el means e2e. Raises ValueError naming the offending part.
+        Several texts add up. itl means tbt, e2el means e2e. A part may also be the name of one of
+        `slo_presets.PRESETS`, such as "distserve/chat-13b". Raises ValueError naming the offending part.
         """
         bounds: dict[str, float] = {}
         for text in [texts] if isinstance(texts, str) else texts:
             for part in text.split(","):
-                name, value = _parse_bound(part.strip())
-                if name in bounds:
-                    raise ValueError(f"SLO {part.strip()!r}: {name} is bounded twice")
-                bounds[name] = value
+                for name, value in _parse_part(part.strip()):
+                    if name in bounds:
+                        raise ValueError(f"SLO {part.strip()!r}: {name} is bounded twice")
+                    bounds[name] = value
         if not bounds:
             raise ValueError("an SLO needs at least one bound, such as ttft:1000")
         return cls(**bounds)
@@ -117,6 +119,10 @@ def _any_gap_exceeds(bound: float, tokens: TokenTimes) -> Bools:
     late[1:] &= tokens.times[1:] > tokens.times[:-1] + bound
     exceeds: Bools = ragged.reduce(np.logical_or, late, tokens.offsets, empty=False)
     return exceeds
+
+
+def _parse_part(part: str) -> Iterable[tuple[str, float]]:
+    return preset(part).items() if "/" in part and ":" not in part else [_parse_bound(part)]
 
 
 def _parse_bound(part: str) -> tuple[str, float]:

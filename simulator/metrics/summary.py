@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import fsum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from simulator.metrics import replica
+from simulator.metrics.andes_qoe import GOOD as GOOD_QOE
+from simulator.metrics.andes_qoe import PERFECT as PERFECT_QOE
+from simulator.metrics.fluidity import FLUID
 from simulator.metrics.gap_sample import GapSample
 from simulator.metrics.per_request import Columns, request_columns
 from simulator.metrics.periods import arrival_rate, per_second, span
+from simulator.metrics.ragged import Bools
 from simulator.metrics.slo import (
     SLO,
     goodput_requests,
@@ -18,13 +23,16 @@ from simulator.metrics.slo import (
     slo_attainment,
     slo_attainment_completed,
 )
-from simulator.metrics.smooth_goodput import User, smooth_goodput
+from simulator.metrics.smooth_goodput import smooth_goodput
+from simulator.metrics.user import User
 from simulator.token_log import Floats, Status, TokenLog
 
 if TYPE_CHECKING:
     import pandas as pd
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+LOW_QUANTILES = {"p50": 0.5, "p10": 0.1, "p1": 0.01}
+"""Of scores, whose bad end is the low one."""
 _NAN = float("nan")
 
 
@@ -50,6 +58,8 @@ def summary_values(log: TokenLog, slo: SLO | None = None, user: User | None = No
         | _latencies(columns, gaps)
         | _slo_values(log, columns, slo)
         | _user_values(log, columns)
+        | _quality_values(log, columns)
+        | _token_rates(log, columns)
         | _replica_values(log)
     )
 
@@ -107,6 +117,26 @@ def _user_values(log: TokenLog, columns: Columns) -> dict[str, float]:
     )
 
 
+def _quality_values(log: TokenLog, columns: Columns) -> dict[str, float]:
+    """Scores in [0, 1]: means, low quantiles, and the shares of all sent, and of the finished, that did well."""
+    finished = log.status == Status.FINISHED
+    values = _describe("qoe", columns["qoe"], LOW_QUANTILES)
+    values["qoe_mean_completed"] = _mean(_defined(columns["qoe"][finished]))
+    for name, bound in (("qoe_good", GOOD_QOE), ("qoe_perfect", PERFECT_QOE)):
+        values |= _shares(name, columns["qoe"] >= bound, finished)
+    fluid = finished & (columns["fluidity"] >= FLUID)
+    return values | _describe("fluidity", columns["fluidity"], LOW_QUANTILES) | _shares("fluid_share", fluid, finished)
+
+
+def _token_rates(log: TokenLog, columns: Columns) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for name in ("effective_tokens", "latency_class_tokens", "deadline_class_tokens"):
+        total = fsum(columns[name])
+        values[f"{name}_per_s"] = per_second(total, span(log))
+        values[f"{name}_per_s_window"] = per_second(total, log.window)
+    return values
+
+
 def _replica_values(log: TokenLog) -> dict[str, float]:
     unstable = replica.is_unstable(log)
     return {
@@ -119,14 +149,21 @@ def _replica_values(log: TokenLog) -> dict[str, float]:
     }
 
 
-def _describe(name: str, values: Floats) -> dict[str, float]:
+def _describe(name: str, values: Floats, quantiles: Mapping[str, float] = QUANTILES) -> dict[str, float]:
     """Mean and quantiles of the values that are defined."""
     defined = _defined(values)
-    if not len(defined):
-        return dict.fromkeys((f"{name}_mean", *(f"{name}_{label}" for label in QUANTILES)), _NAN)
-    quantiles = np.quantile(defined, [*QUANTILES.values()])
-    mean = {f"{name}_mean": fsum(defined) / len(defined)}
-    return mean | {f"{name}_{label}": float(v) for label, v in zip(QUANTILES, quantiles, strict=True)}
+    levels = [*quantiles.values()]
+    found = np.quantile(defined, levels) if len(defined) else np.full(len(levels), _NAN)
+    mean = {f"{name}_mean": _mean(defined)}
+    return mean | {f"{name}_{label}": float(v) for label, v in zip(quantiles, found, strict=True)}
+
+
+def _mean(values: Floats) -> float:
+    return fsum(values) / len(values) if len(values) else _NAN
+
+
+def _shares(name: str, good: Bools, finished: Bools) -> dict[str, float]:
+    return {name: slo_attainment(good), f"{name}_completed": slo_attainment(good[finished])}
 
 
 def _defined(values: Floats) -> Floats:
