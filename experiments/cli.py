@@ -10,6 +10,7 @@ import typer
 
 from experiments import profiles_cli
 from experiments.compare import compare
+from experiments.score import score
 
 _INTERRUPTED = 130
 
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(compare)
+app.command()(score)
 app.add_typer(profiles_cli.app, name="profiles")
 
 
