@@ -19,7 +19,7 @@ import numpy as np
 from policies.registry import make_policy
 from simulator.latency import PiecewiseLinearLatency
 from simulator.plan_check import InvalidPlan
-from simulator.policy import EngineLimits, PolicyEvent, ReplicaView, SchedulerPolicy, StepPlan
+from simulator.policy import EngineLimits, PolicyEvent, ReplicaView, SchedulerPolicy, StepPlan, same_plan
 from simulator.simulation import simulate
 from simulator.token_log import Status, TokenLog
 from simulator.workload.workload import Workload
@@ -125,8 +125,8 @@ def check_future_is_not_seen(make: Callable[[], SchedulerPolicy], case: Case) ->
     short, long = _Diary(), _Diary()
     roomy.run(_Watched(inner=make(), on_plan=short), leap=False)
     roomy.run(_Watched(inner=make(), on_plan=long), leap=False, workload=longer)
-    for (now, plan), (_, same_plan) in zip(short.before_first_end(), long.plans, strict=False):
-        if plan != same_plan:
+    for (now, plan), (_, other) in zip(short.before_first_end(), long.plans, strict=False):
+        if not same_plan(plan, other):
             raise NonConforming(f"case {case.number}: at {now:.6g} s the plan depends on output lengths yet to be seen")
 
 
@@ -181,7 +181,7 @@ def _ask_twice(case: Case) -> Callable[[SchedulerPolicy, ReplicaView], StepPlan]
             raise NonConforming(f"case {case.number}: at {view.now:.6g} s `plan` changed what it was shown")
         if _memory(policy) != memory:
             raise NonConforming(f"case {case.number}: at {view.now:.6g} s `plan` changed the policy's state")
-        if policy.plan(view) != plan:
+        if not same_plan(policy.plan(view), plan):
             raise NonConforming(f"case {case.number}: at {view.now:.6g} s asked twice, two different plans")
         return plan
 
@@ -201,5 +201,8 @@ def _bytes(state: object) -> bytes:
     buffer = BytesIO()
     pickler = pickle.Pickler(buffer)
     pickler.dispatch_table = {MappingProxyType: lambda proxy: (dict, (dict(proxy),))}
-    pickler.dump(state)
+    try:
+        pickler.dump(state)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise NonConforming(f"what it remembers cannot be compared, for it cannot be pickled: {error}") from error
     return buffer.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from policies.fcfs import latest_arrivals
+from policies.ordering import last_of_running
 from simulator.policy import DECODE_ALL, ReplicaView, SchedulerPolicy, StepPlan
 
 
@@ -12,9 +12,8 @@ class ChunkedPrefill(SchedulerPolicy):
     """Every iteration decodes all, then prefills chunks within what is left of `token_budget` tokens.
 
     Partly prefilled requests come before new ones; both in order. A new request is admitted if there are a seat
-    and KV blocks for its whole prompt beyond the watermark and beyond what the partly prefilled ones still need,
-    so that a prefill, once begun, is not short of blocks for its own sake. When the blocks run out all the same,
-    the latest arrivals are preempted for recomputation.
+    and KV blocks for its whole prompt beyond the watermark. When the decodes run out of blocks, the latest arrivals
+    are preempted for recomputation, and that iteration prefills nothing.
 
     The paper's evaluation sets the budget to 512 (strict) and 2048 (relaxed).
     Source: Sarathi-Serve, §4 and algorithm 3. Deviation: the whole prompt's blocks are set aside by the admission
@@ -29,7 +28,7 @@ class ChunkedPrefill(SchedulerPolicy):
         """Decode everyone and fill the rest of the budget with prefill chunks."""
         kv = view.kv
         if kv.needed_next > kv.free:
-            return StepPlan(preempt=latest_arrivals(view, kv.needed_next - kv.free))
+            return StepPlan(preempt=last_of_running(view))
         if not (view.waiting or view.prefilling):
             return DECODE_ALL
         prefill = self._chunks(view)
@@ -49,7 +48,7 @@ class ChunkedPrefill(SchedulerPolicy):
             if chunk <= 0:
                 return chunks
             chunks[request.id] = chunk
-            free -= kv.blocks_for(cached + left) - kv.blocks_for(cached)
+            free -= kv.blocks_for(cached + chunk) - kv.blocks_for(cached)
             budget -= chunk
         seats = view.limits.max_num_seqs - len(view.running)
         free -= kv.watermark_blocks

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from simulator.kv_cache import KVCache
+from policies.ordering import admissible, last_of_running
 from simulator.policy import DECODE_ALL, NONE, ReplicaView, SchedulerPolicy, StepPlan
 
 
@@ -22,46 +20,8 @@ class Fcfs(SchedulerPolicy):
 
     def plan(self, view: ReplicaView) -> StepPlan:
         """Prefill who fits, else decode everyone, after preempting whom the cache cannot hold any more."""
-        if view.waiting and (prefill := self._admissible(view)):
+        if view.waiting and (prefill := admissible(view, view.waiting.values())):
             return StepPlan(prefill=prefill, decode=NONE)
         if view.kv.needed_next > view.kv.free:
-            return StepPlan(preempt=latest_arrivals(view, view.kv.needed_next - view.kv.free))
+            return StepPlan(preempt=last_of_running(view))
         return DECODE_ALL
-
-    def _admissible(self, view: ReplicaView) -> dict[int, int]:
-        seats = view.limits.max_num_seqs - len(view.running)
-        if seats <= 0:
-            return {}
-        kv = view.kv
-        free = kv.free - kv.watermark_blocks
-        budget = view.limits.max_num_batched_tokens
-        prefill: dict[int, int] = {}
-        for request in view.waiting.values():
-            tokens = request.num_tokens_to_prefill
-            blocks = kv.blocks_for(tokens)
-            if blocks > free or (tokens > budget and prefill) or len(prefill) == seats:
-                break
-            prefill[request.id] = tokens
-            free -= blocks
-            budget -= tokens
-            if budget <= 0:
-                break
-        return prefill
-
-
-def latest_arrivals(view: ReplicaView, shortage: int) -> dict[int, Literal["recompute"]]:
-    """The fewest latest-arrived running requests whose preemption makes up for `shortage` blocks.
-
-    A victim gives back its blocks, and the new block that it would have taken.
-    """
-    victims: dict[int, Literal["recompute"]] = {}
-    by_arrival = sorted(view.running.values(), key=lambda request: (request.arrival, request.id))
-    while shortage > 0:
-        victim = by_arrival.pop()
-        victims[victim.id] = "recompute"
-        shortage -= _relief(view.kv, victim.num_computed_tokens, victim.decoding)
-    return victims
-
-
-def _relief(kv: KVCache, cached: int, decoding: bool) -> int:
-    return kv.blocks_for(cached) + (decoding and cached % kv.block_size == 0)

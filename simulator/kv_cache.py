@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from simulator.request import DecodeClock, RequestState
 
 
@@ -12,8 +14,8 @@ class KVCache:
     of the block size. Which steps those are follows from when the request joined, so `block_size` counters say
     how many new blocks each coming step takes, and nobody has to look at the requests.
 
-    Policies read `free`, `num_blocks`, `watermark_blocks`, `block_size`, `needed_next` and `blocks_for`; the
-    methods below them are the engine's.
+    Policies read `free`, `num_blocks`, `watermark_blocks`, `block_size`, `needed_next`, `blocks_for` and `without`;
+    the methods below them are the engine's.
     """
 
     __slots__ = ("_clock", "_growth", "block_size", "free", "num_blocks", "num_growing", "watermark_blocks")
@@ -35,6 +37,17 @@ class KVCache:
     def blocks_for(self, num_tokens: int) -> int:
         """Blocks that a cache of `num_tokens` tokens holds."""
         return -(-num_tokens // self.block_size)
+
+    def without(self, requests: Collection[RequestState]) -> KVCache:
+        """A copy to plan with: the cache as it is once these running requests have given back their blocks."""
+        rest = KVCache(self.num_blocks, self.block_size, 0.0, self._clock)
+        rest.watermark_blocks, rest.num_growing = self.watermark_blocks, self.num_growing
+        rest._growth = self._growth.copy()
+        rest.free = self.free + sum(self.blocks_for(request.num_computed_tokens) for request in requests)
+        for request in requests:
+            if request.decoding:
+                rest.leave(request)
+        return rest
 
     def join(self, request: RequestState) -> None:
         """Let `request`, whose cache has `_cached` tokens, grow by a token a decode step from now on."""

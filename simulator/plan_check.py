@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from simulator.policy import ALL, ReplicaView, StepPlan
+from simulator.request import RequestState
 
 
 class InvalidPlan(ValueError):
@@ -12,6 +15,7 @@ class InvalidPlan(ValueError):
 def check_plan(plan: StepPlan, view: ReplicaView) -> None:
     """Raise `InvalidPlan` if `plan` cannot be applied as it is to the replica that `view` shows."""
     _check_removals(plan, view)
+    _check_resumed(plan, view)
     num_decodes, needed = _decodes(plan, view)
     _check_prefill(plan, view)
     _check_seats(plan, view)
@@ -24,8 +28,10 @@ def _check_removals(plan: StepPlan, view: ReplicaView) -> None:
     for request_id, how in plan.preempt.items():
         if request_id not in view.running:
             raise InvalidPlan(f"preempt: request {request_id} is not running")
-        if how != "recompute":
-            raise InvalidPlan(f"preempt: request {request_id}: {how!r} is not a way to preempt (recompute)")
+        if how not in ("recompute", "swap"):
+            raise InvalidPlan(f"preempt: request {request_id}: {how!r} is not a way to preempt (recompute, swap)")
+        if how == "swap" and request_id in view.prefilling:
+            raise InvalidPlan(f"preempt: request {request_id} cannot be swapped before it is prefilled")
     for request_id in plan.drop:
         if request_id not in view.running and request_id not in view.waiting:
             raise InvalidPlan(f"drop: request {request_id} is not in the system")
@@ -42,14 +48,27 @@ def _decodes(plan: StepPlan, view: ReplicaView) -> tuple[int, int]:
     kv = view.kv
     if not plan.decode:
         return 0, 0
-    if plan.decode is ALL and not (plan.preempt or plan.drop) and kv.num_growing == view.num_decodes:
+    if plan.decode is ALL and not (plan.preempt or plan.drop or plan.resume) and kv.num_growing == view.num_decodes:
         return kv.num_growing, kv.needed_next
     ready = {r.id: r for r in view.running.values() if r.id not in view.prefilling and not _removed(r.id, plan)}
+    ready |= {request_id: view.waiting[request_id] for request_id in plan.resume}
     decoding = ready if plan.decode is ALL else set(plan.decode)
     for request_id in decoding:
         if request_id not in ready:
             raise InvalidPlan(f"decode: request {request_id} is not running and prefilled, or is removed by the plan")
-    return len(decoding), sum(ready[i].num_computed_tokens % kv.block_size == 0 for i in decoding)
+    return len(decoding), sum(_cached(ready[i]) % kv.block_size == 0 for i in decoding)
+
+
+def _cached(request: RequestState) -> int:
+    """Tokens in the cache once `request` is back from host memory."""
+    return request.num_computed_tokens or request.swapped_tokens
+
+
+def _check_resumed(plan: StepPlan, view: ReplicaView) -> None:
+    for request_id in plan.resume:
+        request = view.waiting.get(request_id)
+        if request is None or not request.swapped_tokens or _removed(request_id, plan) or request_id in plan.prefill:
+            raise InvalidPlan(f"resume: request {request_id} is not waiting to come back from host memory")
 
 
 def _check_prefill(plan: StepPlan, view: ReplicaView) -> None:
@@ -57,13 +76,13 @@ def _check_prefill(plan: StepPlan, view: ReplicaView) -> None:
         request = view.prefilling.get(request_id) or view.waiting.get(request_id)
         if request is None or _removed(request_id, plan):
             raise InvalidPlan(f"prefill: request {request_id} is neither waiting nor being prefilled")
-        if not 1 <= tokens <= request.num_tokens_to_prefill:
-            left = request.num_tokens_to_prefill
-            raise InvalidPlan(f"prefill: {tokens} tokens of request {request_id}, which has {left} to prefill")
+        left = request.num_tokens_to_prefill
+        if not isinstance(tokens, int) or not 1 <= tokens <= left:
+            raise InvalidPlan(f"prefill: {tokens!r} tokens of request {request_id}, which has {left} to prefill")
 
 
 def _check_seats(plan: StepPlan, view: ReplicaView) -> None:
-    admitted = sum(1 for request_id in plan.prefill if request_id in view.waiting)
+    admitted = sum(1 for request_id in plan.prefill if request_id in view.waiting) + len(plan.resume)
     removed = len(plan.preempt) + sum(1 for request_id in plan.drop if request_id in view.running)
     seats = len(view.running) - removed + admitted
     if admitted and seats > view.limits.max_num_seqs:
@@ -86,6 +105,11 @@ def _check_blocks(plan: StepPlan, needed: int, view: ReplicaView) -> None:
         request = view.prefilling.get(request_id) or view.waiting[request_id]
         cached = request.num_computed_tokens
         needed += kv.blocks_for(cached + tokens) - kv.blocks_for(cached)
+    needed += sum(kv.blocks_for(view.waiting[i].swapped_tokens) for i in plan.resume)
+    swapped = [view.running[i].num_computed_tokens for i, how in plan.preempt.items() if how == "swap"]
+    if sum(map(kv.blocks_for, swapped)) > view.swap.free:
+        blocks = sum(map(kv.blocks_for, swapped))
+        raise InvalidPlan(f"preempt: {blocks} blocks to swap, {view.swap.free} of the swap space are free")
     if needed > kv.free + freed:
         raise InvalidPlan(f"the plan needs {needed} new KV blocks, {kv.free + freed} are free")
 
@@ -93,9 +117,11 @@ def _check_blocks(plan: StepPlan, needed: int, view: ReplicaView) -> None:
 def _check_progress(plan: StepPlan, decodes: bool, view: ReplicaView) -> None:
     if plan.replan_at is not None and not plan.replan_at > view.now:
         raise InvalidPlan(f"replan_at {plan.replan_at} is not after now, {view.now}")
-    if plan.replan_after is not None and plan.replan_after < 1:
-        raise InvalidPlan(f"replan_after {plan.replan_after} is not at least one iteration")
-    idle = not (plan.prefill or decodes or plan.drop or plan.preempt)
-    if idle and plan.replan_at is None:
+    if plan.replan_after is not None and (not isinstance(plan.replan_after, int) or plan.replan_after < 1):
+        raise InvalidPlan(f"replan_after {plan.replan_after} is not a number of iterations")
+    idle = not (plan.prefill or decodes or plan.drop or plan.preempt or plan.resume)
+    if idle and plan.replan_at in (None, inf):
         waiting, running = len(view.waiting), len(view.running)
-        raise InvalidPlan(f"nothing to run and no replan_at, with {waiting} waiting and {running} running requests")
+        raise InvalidPlan(
+            f"nothing to run and no time to replan at, with {waiting} waiting and {running} running requests"
+        )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import ClassVar, Final, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from simulator.kv_cache import KVCache
 from simulator.latency import Batch
 from simulator.request import RequestState
+from simulator.swap_space import SwapSpace
+
+Preemption = Literal["recompute", "swap"]
+"""recompute: the cache is dropped, and prompt and output are prefilled again. swap: it is moved to host memory."""
 
 
 class Decode(Enum):
@@ -26,14 +30,14 @@ ALL: Final = Decode.ALL
 NONE: Final[tuple[int, ...]] = ()
 _NOTHING: Final[Mapping[int, int]] = MappingProxyType({})
 _NO_DROPS: Final[Mapping[int, str]] = MappingProxyType({})
-_NO_VICTIMS: Final[Mapping[int, Literal["recompute"]]] = MappingProxyType({})
+_NO_VICTIMS: Final[Mapping[int, Preemption]] = MappingProxyType({})
 
 
 class StepPlan(NamedTuple):
     """What a policy wants of the next iteration.
 
-    The engine checks it and applies it as it is, or raises `InvalidPlan`. Order: drop, preempt, then run one
-    batch of `prefill` and `decode`. A plan that prefills, preempts or drops is for one iteration. One that only
+    The engine checks it and applies it as it is, or raises `InvalidPlan`. Order: drop, preempt, resume, then
+    run one batch of `prefill` and `decode`. A plan that does more than decode is for one iteration. One that only
     decodes is a promise: asked again before an event (an arrival, a completion, a KV shortage) or its own replan
     time, the policy would give the same plan, so the engine repeats it without asking.
     """
@@ -42,12 +46,14 @@ class StepPlan(NamedTuple):
     """Tokens to prefill by request id: from waiting, or from running and not yet wholly prefilled."""
     decode: Decode | Collection[int] = ALL
     """The running requests that decode; one left out keeps its KV cache and pauses."""
-    preempt: Mapping[int, Literal["recompute"]] = _NO_VICTIMS
-    """Running requests that lose their KV cache and go back to the front of the queue in this order, by how."""
+    preempt: Mapping[int, Preemption] = _NO_VICTIMS
+    """Running requests that lose their KV cache, by how; each goes to the front of the queue, the last foremost."""
+    resume: Collection[int] = ()
+    """Waiting requests that were swapped, to be brought back: they run again and may decode in this iteration."""
     drop: Mapping[int, str] = _NO_DROPS
     """Requests, waiting or running, to abandon, by reason; they keep the tokens that they got."""
     replan_at: float | None = None
-    """Ask again at the first boundary at or after this time, seconds; with nothing to run, wait until then."""
+    """Ask again at the first boundary at or after this time, seconds; a plan that does nothing waits until then."""
     replan_after: int | None = None
     """Ask again after so many iterations."""
 
@@ -56,8 +62,25 @@ DECODE_ALL: Final = StepPlan()
 """Every request that has been prefilled decodes: the plan given most often, so it is made once."""
 
 
+def changes_more_than_decodes(plan: StepPlan) -> bool:
+    """Whether `plan` prefills, preempts, resumes or drops, and so is for one iteration."""
+    return bool(plan.prefill or plan.preempt or plan.resume or plan.drop)
+
+
+def same_plan(a: StepPlan, b: StepPlan) -> bool:
+    """Whether two plans say the same, in whatever order they name who decodes."""
+    return a == b or _with_set(a) == _with_set(b)
+
+
+def _with_set(plan: StepPlan) -> StepPlan:
+    return plan if plan.decode is ALL else plan._replace(decode=frozenset(plan.decode))
+
+
 class EngineLimits(BaseModel):
-    """What bounds a batch and the KV cache, whatever the policy (defaults: vLLM's)."""
+    """What bounds a batch and the KV cache (defaults: vLLM's).
+
+    The check of a plan enforces all but the watermark, which is a rule of admission and so the policies' to keep.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,6 +90,7 @@ class EngineLimits(BaseModel):
     )
     block_size: int = Field(default=16, ge=1, description="tokens of a KV block")
     watermark: float = Field(default=0.01, ge=0, lt=1, description="share of the blocks kept free when admitting")
+    swap_space_bytes: float = Field(default=4 * 2**30, ge=0, description="host memory for swapped caches, a GPU")
     max_model_len: int | None = Field(default=None, ge=1, description="longest prompt + output, tokens")
 
     @model_validator(mode="after")
@@ -87,6 +111,7 @@ class ReplicaView:
     iteration: iterations that the replica has done.
     running: by id, in the order of admission: prefilling, decoding and paused requests.
     prefilling: those of `running` whose prefill is not over, in the order of admission.
+    swap: host memory for swapped caches; it has no blocks if the hardware does not say how it is linked.
     predict_step_time: estimated duration of a batch, seconds; the true latency model unless a study replaces it.
     """
 
@@ -96,6 +121,7 @@ class ReplicaView:
     running: Mapping[int, RequestState]
     prefilling: Mapping[int, RequestState]
     kv: KVCache
+    swap: SwapSpace
     limits: EngineLimits
     predict_step_time: Callable[[Batch], float]
 
@@ -103,6 +129,13 @@ class ReplicaView:
     def num_decodes(self) -> int:
         """Requests that decode if all that can do."""
         return len(self.running) - len(self.prefilling)
+
+    def without(self, ids: Collection[int]) -> ReplicaView:
+        """The replica as it is once these requests are dropped and their blocks free: a copy to plan with."""
+        queues = (self.waiting, self.running, self.prefilling)
+        waiting, running, prefilling = ({i: r for i, r in queue.items() if i not in ids} for queue in queues)
+        kv = self.kv.without([self.running[i] for i in ids if i in self.running])
+        return replace(self, waiting=waiting, running=running, prefilling=prefilling, kv=kv)
 
 
 class PolicyEvent(NamedTuple):
@@ -129,9 +162,28 @@ class SchedulerPolicy(BaseModel, ABC):
 
     name: ClassVar[str] = ""
 
+    @property
+    def spec(self) -> str:
+        """Name and the parameters that are not at their defaults: "chunked_prefill:token_budget=512"."""
+        changed = [f"{k}={v}" for k, v in self if v != type(self).model_fields[k].default]
+        return ":".join([self.name or type(self).__name__, *changed])
+
     @abstractmethod
     def plan(self, view: ReplicaView) -> StepPlan:
         """What to run next. Called at an iteration boundary when at least one request is in the system."""
 
     def on_event(self, event: PolicyEvent) -> None:
         """Take note of what happened; called in order of time."""
+
+
+class OraclePolicy(SchedulerPolicy):
+    """A policy that knows the output lengths: a reference, never a contender, and `name` says `oracle`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "oracle" not in cls.name:
+            raise TypeError(f"{cls.__name__} sees output lengths, so its name must contain 'oracle', not {cls.name!r}")
+
+    @abstractmethod
+    def foresee(self, output_length: Sequence[int]) -> None:
+        """Take the true output lengths by request id, tokens; called once before the run."""

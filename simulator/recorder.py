@@ -41,6 +41,10 @@ class Recorder:
         if reason:
             self.reasons[request_id] = reason
 
+    def has_ended(self, request_id: int) -> bool:
+        """Whether `request_id` has left."""
+        return self.status[request_id] != Status.UNFINISHED
+
     def event(self, time: float, request_id: int, kind: EventKind) -> None:
         """`request_id` was admitted, preempted or resumed."""
         self._events.extend((time, request_id, kind))

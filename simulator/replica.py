@@ -8,18 +8,32 @@ first boundary at or after the event. Nothing is recorded of a leap until it end
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from math import sqrt
+from math import inf
 from types import MappingProxyType
 
 from simulator.clock import Clock, Event
 from simulator.kv_cache import KVCache
 from simulator.latency import Batch, LatencyModel, RunLatencyModel
 from simulator.plan_check import check_plan
-from simulator.policy import DECODE_ALL, EngineLimits, PolicyEvent, ReplicaView, SchedulerPolicy, StepPlan
+from simulator.policy import (
+    DECODE_ALL,
+    EngineLimits,
+    PolicyEvent,
+    ReplicaView,
+    SchedulerPolicy,
+    StepPlan,
+    changes_more_than_decodes,
+    same_plan,
+)
 from simulator.recorder import Recorder
 from simulator.request import DecodeClock, RequestState
 from simulator.request_pool import RequestPool
+from simulator.step_run import StepRun
+from simulator.swap_space import HostLink, SwapSpace
 from simulator.token_log import Status
+
+CANCELLED = "cancelled"
+"""Reason of a request whose user lost patience."""
 
 
 class Replica:
@@ -40,6 +54,7 @@ class Replica:
         output_length: Sequence[int],
         recorder: Recorder,
         *,
+        host_link: HostLink | None = None,
         leap: bool = True,
         on_end: Callable[[int], None] | None = None,
         predict_step_time: Callable[[Batch], float] | None = None,
@@ -54,7 +69,8 @@ class Replica:
         self._on_end = on_end
         self._steps = DecodeClock()
         self._kv = KVCache(num_blocks, limits.block_size, limits.watermark, self._steps)
-        self._pool = RequestPool(self._kv, self._steps, output_length, recorder)
+        self._swap = SwapSpace(limits.swap_space_bytes, host_link, limits.block_size)
+        self._pool = RequestPool(self._kv, self._swap, self._steps, output_length, recorder)
         self._view = ReplicaView(
             clock.now,
             0,
@@ -62,6 +78,7 @@ class Replica:
             MappingProxyType(self._pool.running),
             MappingProxyType(self._pool.prefilling),
             self._kv,
+            self._swap,
             limits,
             predict_step_time or latency.step_time,
         )
@@ -69,10 +86,11 @@ class Replica:
         self.num_iterations = 0
         self.number_in_system_integral = 0.0
         self._integrated_to = clock.now
-        # The present run of iterations: its origin, its durations, its length as it now stands.
-        self._start = self._first = self._growth = 0.0
-        self._planned = 0
+        self._run: StepRun | None = None  # the decode steps under way
+        self._told = 0  # how many of them the pool has been told of
         self._first_held = 0
+        self._moving_time = 0.0
+        self._cancelled: list[RequestState] = []
         self._asleep = self._closing = False
         self._event_seen = False  # since the policy was last asked
         self._wake: Event = clock.event()
@@ -84,8 +102,19 @@ class Replica:
         request._clock = self._steps
         self._pool.waiting[request.id] = request
         if self._listens:
+            self._catch_up()
             self._policy.on_event(PolicyEvent("arrival", self._clock.now, request))
         self._notice()
+
+    def cancel(self, request: RequestState) -> None:
+        """The user of `request` leaves now; the replica notices at the next boundary, before it gives a token."""
+        self._cancelled.append(request)
+        self._notice()
+
+    def _drop_cancelled(self) -> None:
+        for request in self._cancelled:
+            self._end(request, Status.DROPPED, CANCELLED)
+        self._cancelled.clear()
 
     def close(self) -> None:
         """Stop at the next boundary; who is in the system then stays unfinished."""
@@ -99,11 +128,22 @@ class Replica:
         self._event_seen = True
         if self._asleep:
             self._wake = self._clock.move(self._wake, self._clock.now)
-        elif self._leap and self._planned > 1:
-            steps = self._steps_until(self._clock.now)
-            if steps < self._planned:
-                self._planned = steps
-                self._wake = self._clock.move(self._wake, self._boundary(steps))
+        elif self._leap and self._run is not None:
+            steps = self._run.steps_until(self._clock.now)
+            if steps < self._run.planned:
+                self._run.planned = steps
+                self._wake = self._clock.move(self._wake, self._run.boundary(steps))
+
+    def _catch_up(self) -> None:
+        """Bring the counts of a leap under way up to the last boundary that has passed: what a policy sees is true."""
+        if self._leap and self._run is not None:
+            self._tell(self._run, self._run.steps_until(self._clock.now) - 1)
+
+    def _tell(self, run: StepRun, steps: int) -> None:
+        """The first `steps` steps of the run have been taken."""
+        if steps > self._told:
+            self._pool.advance(steps - self._told, run.boundary(steps))
+            self._told = steps
 
     # -- the loop --------------------------------------------------------------------------------------------
 
@@ -113,6 +153,9 @@ class Replica:
             if not (pool.waiting or pool.running):
                 yield self._sleep(None)
                 continue
+            if self._cancelled:
+                self._drop_cancelled()
+                continue
             plan = self._ask()
             if plan is not DECODE_ALL or pool.paused or not pool.num_decodes or kv.needed_next > kv.free:
                 check_plan(plan, self._view)
@@ -121,16 +164,16 @@ class Replica:
                 yield self._begin_prefill(plan)
                 self._end_prefill(plan)
             elif plan.decode and pool.num_decodes:
-                yield self._begin_decode(plan)
-                if self._leap:
-                    pool.advance(self._planned)
-                else:
-                    pool.advance(1)
-                    while self._goes_on(plan):
-                        yield self._next_step()
-                        pool.advance(1)
-                self._end_decode()
-            elif not (plan.drop or plan.preempt):
+                run = self._begin_decode(plan)
+                yield self._wake
+                self._tell(run, run.planned)
+                while not self._leap and self._goes_on(plan, run):
+                    yield self._next_step(run)
+                    self._tell(run, run.planned)
+                self._end_decode(run)
+            elif self._moving_time:
+                yield self._wait_for_moving()
+            elif not (plan.drop or plan.preempt or plan.resume):
                 yield self._sleep(plan.replan_at)
         self._integrate()
         pool.close()
@@ -150,13 +193,14 @@ class Replica:
         pool, now = self._pool, self._clock.now
         for request_id, reason in plan.drop.items():
             self._end(pool.running.get(request_id) or pool.waiting[request_id], Status.DROPPED, reason)
-        for request_id in plan.preempt:
-            pool.preempt(request_id, now)
+        for request_id, how in plan.preempt.items():
+            self._moving_time += pool.preempt(request_id, how, now)
+        for request_id in plan.resume:
+            self._moving_time += pool.resume(request_id, now)
         pool.set_decoding(plan.decode)
 
     def _sleep(self, until: float | None) -> Event:
         """Wait for an event, or for the time at which the policy wants to be asked."""
-        self._planned = 0
         self._asleep = True
         self._wake = self._clock.event() if until is None else self._clock.at(until)
         return self._wake
@@ -194,10 +238,9 @@ class Replica:
         if plan.decode and pool.num_decodes:
             decodes, kv_tokens, needed = pool.num_decodes, pool.kv_tokens, kv.needed_next
         batch = Batch(tokens, context, pairs, decodes, kv_tokens, len(plan.prefill) + decodes)
-        duration = self._latency.step_time(batch)
+        duration = _checked(self._latency.step_time(batch), batch) + self._charge_moving()
         held = kv.num_blocks - kv.free + needed
         self._record.run(now, 1, duration, 0.0, tokens, decodes, kv_tokens, held, held)
-        self._planned = 1
         self.num_iterations += 1
         self._wake = self._clock.at(now + duration)
         return self._wake
@@ -205,87 +248,90 @@ class Replica:
     def _end_prefill(self, plan: StepPlan) -> None:
         pool, now = self._pool, self._clock.now
         if plan.decode and pool.num_decodes:
-            pool.advance(1)
+            pool.advance(1, now)
             for request in pool.due():
                 self._end(request, Status.FINISHED)
         for request_id, chunk in plan.prefill.items():
             request = pool.prefilling[request_id]
-            if pool.end_prefill(request, chunk, now):
+            pool.cache(request, chunk)
+            if request not in self._cancelled and pool.end_prefill(request, now):
                 self._end(request, Status.FINISHED)
 
     # -- a run of iterations that only decode ----------------------------------------------------------------
 
-    def _begin_decode(self, plan: StepPlan) -> Event:
-        """Wait for the end of the run, which lasts while nothing can change in it (stepping: for its first step)."""
-        pool, kv = self._pool, self._kv
+    def _begin_decode(self, plan: StepPlan) -> StepRun:
+        """Begin the run, which lasts while nothing can change in it (stepping: for its first step)."""
+        pool, kv, now = self._pool, self._kv, self._clock.now
         decodes = pool.num_decodes
-        self._start = self._clock.now
         self._first_held = kv.num_blocks - kv.free + kv.needed_next
+        self._told = 0
         if self._run_latency is None:
-            self._first = self._latency.step_time(Batch(0, 0, 0, decodes, pool.kv_tokens, decodes))
-            self._growth = 0.0
-            self._planned = 1
+            batch = Batch(0, 0, 0, decodes, pool.kv_tokens, decodes)
+            run = StepRun(now, _checked(self._latency.step_time(batch), batch), 0.0, 1)
         else:
-            self._first, self._growth = self._run_latency.decode_run(decodes, pool.kv_tokens)
-            self._planned = self._longest_run(plan) if self._leap else 1
-        self._wake = self._clock.at(self._boundary(self._planned))
+            first, growth = self._run_latency.decode_run(decodes, pool.kv_tokens)
+            if not (0.0 < first < inf and 0.0 <= growth < inf):
+                raise ValueError(f"decode_run({decodes}, {pool.kv_tokens}) is ({first}, {growth}) s")
+            run = StepRun(now, first, growth, 1)
+            if self._leap and not changes_more_than_decodes(plan):
+                run.planned = self._longest(run, plan)
+        run.first += self._charge_moving()
+        self._run = run
+        self._wake = self._clock.at(run.boundary(run.planned))
+        return run
+
+    def _wait_for_moving(self) -> Event:
+        """Caches are moved and nothing runs meanwhile."""
+        self._wake = self._clock.at(self._clock.now + self._charge_moving())
         return self._wake
 
-    def _longest_run(self, plan: StepPlan) -> int:
+    def _charge_moving(self) -> float:
+        """What moving caches to and from host memory adds to the iteration that begins now, seconds."""
+        seconds, self._moving_time = self._moving_time, 0.0
+        return seconds
+
+    def _longest(self, run: StepRun, plan: StepPlan) -> int:
         """Steps until the next completion, KV shortage or replan."""
-        if plan.preempt or plan.drop:
-            return 1
-        steps = self._kv.steps_that_fit(self._pool.next_finish() - self._steps.step)
+        run.planned = self._kv.steps_that_fit(self._pool.next_finish() - self._steps.step)
         if plan.replan_after is not None:
-            steps = min(steps, plan.replan_after)
-        if plan.replan_at is not None:
-            self._planned = steps
-            steps = self._steps_until(plan.replan_at)
-        return steps
+            run.planned = min(run.planned, plan.replan_after)
+        return run.planned if plan.replan_at is None else run.steps_until(plan.replan_at)
 
-    def _boundary(self, steps: int) -> float:
-        """When iteration `steps` (from 1) of the present run ends: one expression for both modes and the log."""
-        return self._start + (steps * self._first + self._growth * (steps * (steps - 1) * 0.5))
-
-    def _steps_until(self, time: float) -> int:
-        """The first boundary of the present run at or after `time`, the last planned one at most."""
-        if self._boundary(self._planned) <= time:
-            return self._planned
-        linear = self._first - 0.5 * self._growth
-        passed = time - self._start
-        steps = max(1, int(2.0 * passed / (linear + sqrt(linear * linear + 2.0 * self._growth * passed))))
-        while steps > 1 and self._boundary(steps - 1) >= time:
-            steps -= 1
-        while self._boundary(steps) < time:
-            steps += 1
-        return steps
-
-    def _goes_on(self, plan: StepPlan) -> bool:
+    def _goes_on(self, plan: StepPlan, run: StepRun) -> bool:
         """Whether the run goes on after this step: what a leap foresees, looked at when it has come."""
-        if self._event_seen or self._run_latency is None or plan.preempt or plan.drop:
+        if self._event_seen or self._run_latency is None or changes_more_than_decodes(plan):
             return False
         if self._pool.any_complete() or self._kv.needed_next > self._kv.free:
             return False
-        if plan.replan_after is not None and self._planned >= plan.replan_after:
+        if plan.replan_after is not None and run.planned >= plan.replan_after:
             return False
         if plan.replan_at is not None and self._clock.now >= plan.replan_at:
             return False
         self._view.now = self._clock.now
-        self._view.iteration = self.num_iterations + self._planned
+        self._view.iteration = self.num_iterations + run.planned
         self.num_plans += 1
-        return self._policy.plan(self._view) == plan
+        return same_plan(self._policy.plan(self._view), plan)
 
-    def _next_step(self) -> Event:
-        self._planned += 1
-        self._wake = self._clock.at(self._boundary(self._planned))
+    def _next_step(self, run: StepRun) -> Event:
+        run.planned += 1
+        self._wake = self._clock.at(run.boundary(run.planned))
         return self._wake
 
-    def _end_decode(self) -> None:
-        pool, kv = self._pool, self._kv
-        steps, decodes = self._planned, pool.num_decodes
+    def _end_decode(self, run: StepRun) -> None:
+        """Record the run as far as it went, and let go who is complete."""
+        pool, kv, steps = self._pool, self._kv, run.planned
+        self._run = None
         self.num_iterations += steps
-        read_first = pool.kv_tokens - steps * decodes
+        decodes = pool.num_decodes
+        read = pool.kv_tokens - steps * decodes
         held = kv.num_blocks - kv.free
-        self._record.run(self._start, steps, self._first, self._growth, 0, decodes, read_first, self._first_held, held)
+        self._record.run(run.start, steps, run.first, run.growth, 0, decodes, read, self._first_held, held)
         for request in pool.due():
             self._end(request, Status.FINISHED)
+
+
+def _checked(duration: float, batch: Batch) -> float:
+    """`duration`, if it is one. Raises ValueError naming the batch otherwise."""
+    if not 0.0 < duration < inf:
+        raise ValueError(f"step_time is {duration} s for {batch}")
+    return duration

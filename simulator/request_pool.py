@@ -8,9 +8,10 @@ from heapq import heappop, heappush
 from math import nan
 
 from simulator.kv_cache import KVCache
-from simulator.policy import ALL, Decode
+from simulator.policy import ALL, Decode, Preemption
 from simulator.recorder import Recorder
 from simulator.request import DecodeClock, RequestState
+from simulator.swap_space import SwapSpace
 from simulator.token_log import EventKind
 
 
@@ -22,7 +23,9 @@ class RequestPool:
     `output_length` is the truth by request id, kept here, where no policy gets.
     """
 
-    def __init__(self, kv: KVCache, steps: DecodeClock, output_length: Sequence[int], recorder: Recorder) -> None:
+    def __init__(
+        self, kv: KVCache, swap: SwapSpace, steps: DecodeClock, output_length: Sequence[int], recorder: Recorder
+    ) -> None:
         self.waiting: OrderedDict[int, RequestState] = OrderedDict()
         self.running: dict[int, RequestState] = {}
         self.prefilling: dict[int, RequestState] = {}
@@ -31,6 +34,7 @@ class RequestPool:
         self.kv_tokens = 0
         """K of the next decode step: Σ (cached + 1) over the decoding requests."""
         self._kv = kv
+        self._swap = swap
         self._steps = steps
         self._output_length = output_length
         self._record = recorder
@@ -46,19 +50,25 @@ class RequestPool:
         request = self.prefilling.get(request_id)
         if request is None:
             request = self.waiting.pop(request_id)
+            self._forget_swapped(request)
             self.running[request_id] = self.prefilling[request_id] = request
             kind = EventKind.RESUME if request.num_preemptions else EventKind.ADMIT
             self._record.event(now, request_id, kind)
         return request
 
-    def end_prefill(self, request: RequestState, tokens: int, now: float) -> bool:
-        """`tokens` more are cached; the last ones produce an output token. Whether that was the last of all."""
+    def cache(self, request: RequestState, tokens: int) -> None:
+        """`tokens` more of a prefilling request are in the cache."""
         request._cached += tokens
+
+    def end_prefill(self, request: RequestState, now: float) -> bool:
+        """If all its tokens are cached, `request` gets an output token. Whether that was the last of all."""
         if request.num_tokens_to_prefill:
             return False
         del self.prefilling[request.id]
         request._generated += 1
-        request._head = now
+        request._head = request._last_token_time = now
+        if request._generated == 1:
+            request.first_token_time = now
         if request._generated < self._output_length[request.id]:
             self._join(request)
             return False
@@ -67,8 +77,9 @@ class RequestPool:
 
     # -- decode ----------------------------------------------------------------------------------------------
 
-    def advance(self, num_steps: int) -> None:
-        """Every decoding request has taken `num_steps` decode steps."""
+    def advance(self, num_steps: int, now: float) -> None:
+        """Every decoding request has taken `num_steps` decode steps, the last of which ends now."""
+        self._steps.time = now
         self._kv.free -= self._kv.needed_for(num_steps)
         self._steps.step += num_steps
         self.kv_tokens += num_steps * self.num_decodes
@@ -138,26 +149,55 @@ class RequestPool:
         self._kv.leave(request)
         request._cached += num_steps
         request._generated += num_steps
+        if num_steps:
+            request._last_token_time = self._steps.time
         request._joined = -1
         self.num_decodes -= 1
         self.kv_tokens -= request._cached + 1
 
     # -- leaving ---------------------------------------------------------------------------------------------
 
-    def preempt(self, request_id: int, now: float) -> None:
-        """A running request loses its cache and goes to the front of the queue."""
-        request = self._evict(self.running[request_id])
+    def preempt(self, request_id: int, how: Preemption, now: float) -> float:
+        """A running request loses its cache and goes to the front of the queue; seconds that moving it takes."""
+        request = self.running[request_id]
+        if request._joined >= 0:
+            self._settle(request)
+        cached = request._cached
+        self._evict(request)
         request.num_preemptions += 1
         self.waiting[request_id] = request
         self.waiting.move_to_end(request_id, last=False)
-        self._record.event(now, request_id, EventKind.PREEMPT_RECOMPUTE)
+        if how == "recompute":
+            self._record.event(now, request_id, EventKind.PREEMPT_RECOMPUTE)
+            return 0.0
+        request.swapped_tokens = cached
+        self._swap.free -= self._kv.blocks_for(cached)
+        self._record.event(now, request_id, EventKind.PREEMPT_SWAP)
+        return cached * self._swap.seconds_per_token
+
+    def resume(self, request_id: int, now: float) -> float:
+        """A swapped request comes back, paused, its cache as it was; seconds that moving it takes."""
+        request = self.waiting.pop(request_id)
+        cached = request.swapped_tokens
+        self._forget_swapped(request)
+        request._cached = cached
+        self._kv.free -= self._kv.blocks_for(cached)
+        self.running[request_id] = self.paused[request_id] = request
+        self._record.event(now, request_id, EventKind.RESUME)
+        return cached * self._swap.seconds_per_token
+
+    def _forget_swapped(self, request: RequestState) -> None:
+        self._swap.free += self._kv.blocks_for(request.swapped_tokens)
+        request.swapped_tokens = 0
 
     def remove(self, request: RequestState) -> None:
         """`request` leaves the replica, whatever it was doing."""
         if self.waiting.pop(request.id, None) is None:
             self._evict(request)
+        else:
+            self._forget_swapped(request)
 
-    def _evict(self, request: RequestState) -> RequestState:
+    def _evict(self, request: RequestState) -> None:
         """Take a running request out of the batch and its cache away."""
         if request._joined >= 0:
             self._settle(request)
@@ -167,7 +207,6 @@ class RequestPool:
         self._kv.free += self._kv.blocks_for(request._cached)
         request._cached = 0
         del self.running[request.id]
-        return request
 
     def close(self) -> None:
         """Record what the decoding requests have so far: the run ends here."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import Literal, Protocol
+from math import inf, nextafter
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
 from simulator.clock import URGENT, Clock, Event
 from simulator.latency import Batch, LatencyModel
-from simulator.policy import EngineLimits, SchedulerPolicy
+from simulator.policy import EngineLimits, OraclePolicy, SchedulerPolicy
 from simulator.recorder import Recorder
 from simulator.replica import Replica
 from simulator.request import RequestState
@@ -35,6 +36,8 @@ class Hardware(Protocol):
     @property
     def kv_capacity_tokens(self) -> int:
         """Tokens that the KV cache holds."""
+
+    # `host_link: HostLink | None` is read if it is there; without it nothing can be swapped.
 
 
 class OversizeRequest(ValueError):
@@ -62,8 +65,8 @@ def simulate(
     oversize: a request that can never fit (prompt + output over the blocks less the watermark, or over
         `max_model_len`) stops the run before it starts with `OversizeRequest`, or is counted as rejected: it
         fails on arrival with the reason "oversize".
-    until: stop at the first boundary at or after this time, seconds; later arrivals are left out of the log and
-        whoever is in the system stays unfinished.
+    until: stop at the first boundary at or after this time, seconds; arrivals from then on are left out of the log
+        and whoever is in the system stays unfinished.
     leap: whether to leap over runs of decode steps; without, every iteration is taken by itself, for the same log.
     predict_step_time: what the policy sees of the latency model instead of the truth.
     on_progress: called now and then with the number of requests that have ended.
@@ -74,11 +77,17 @@ def simulate(
     limits = limits or EngineLimits()
     num_blocks = profile.kv_capacity_tokens // limits.block_size
     oversized = _oversized(workload, profile, limits, num_blocks, oversize)
+    if oversize not in get_args(Oversize):
+        raise ValueError(f"oversize {oversize!r} is not one of {', '.join(get_args(Oversize))}")
+    if until is not None and not 0.0 <= until < inf:
+        raise ValueError(f"until {until} s is not a time")
     if max_concurrency is not None and max_concurrency < 1:
         raise ValueError(f"max_concurrency {max_concurrency} is below 1")
     clock = Clock()
     recorder = Recorder(len(workload))
     client = _Client(clock, workload, recorder, oversized, max_concurrency, on_progress)
+    if isinstance(policy, OraclePolicy):
+        policy.foresee(workload.output_length.tolist())
     replica = Replica(
         clock,
         policy,
@@ -87,6 +96,7 @@ def simulate(
         limits,
         workload.output_length.tolist(),
         recorder,
+        host_link=getattr(profile, "host_link", None),
         leap=leap,
         on_end=client.ended,
         predict_step_time=predict_step_time,
@@ -94,7 +104,7 @@ def simulate(
     client.start(replica, until)
     clock.run()
     meta = {
-        "policy": policy.name or type(policy).__name__,
+        "policy": policy.spec,
         "profile": profile.name,
         "workload": workload.name,
         "seed": seed,
@@ -152,6 +162,7 @@ class _Client:
         self._held: deque[RequestState] = deque()
         self._on_progress = on_progress
         self._stopped = False
+        self._patience = workload.patience.tolist()
 
     def start(self, replica: Replica, until: float | None) -> None:
         self._replica = replica
@@ -165,13 +176,22 @@ class _Client:
 
     def _arrivals(self) -> Generator[Event, None, None]:
         load = self._workload
-        names = [load.class_names[i] for i in load.request_class.tolist()]
-        rows = zip(load.arrival.tolist(), load.prompt_length.tolist(), names, load.client.tolist(), strict=True)
-        for request_id, (arrival, prompt_length, request_class, client) in enumerate(rows):
+        names, slos = load.class_names, load.class_slos
+        columns = (
+            load.arrival,
+            load.prompt_length,
+            load.request_class,
+            load.client,
+            load.expected_ttft,
+            load.speed,
+            load.predicted_output_length,
+        )
+        for request_id, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+            arrival, prompt_length, i, client, *expected = row
             yield self._clock.at(arrival, URGENT)
             if self._stopped:
                 return
-            self._offer(RequestState(request_id, arrival, prompt_length, None, request_class, client))
+            self._offer(RequestState(request_id, arrival, prompt_length, None, names[i], client, slos[i], *expected))
 
     def _offer(self, request: RequestState) -> None:
         if self._free_places is not None and not (self._free_places and not self._held):
@@ -185,15 +205,27 @@ class _Client:
         request.arrival = now
         if request.id in self._oversized:
             self._record.leave(request.id, now, Status.FAILED, "oversize")
+            self._tell_progress()
             return
         if self._free_places is not None:
             self._free_places -= 1
         self._replica.submit(request)
+        if (patience := self._patience[request.id]) < inf:
+            too_late = nextafter(now + patience, inf)  # a token at the very end of it is in time
+            self._clock.at(too_late, URGENT).callbacks.append(lambda _: self._give_up(request))
+
+    def _give_up(self, request: RequestState) -> None:
+        """The user of `request` leaves, unless there is a token to read by now or the request has ended."""
+        if request.num_generated_tokens == 0 and not self._record.has_ended(request.id):
+            self._replica.cancel(request)
+
+    def _tell_progress(self) -> None:
+        if self._on_progress is not None and self._record.num_ended % _PROGRESS_EVERY == 0:
+            self._on_progress(self._record.num_ended)
 
     def ended(self, request_id: int) -> None:
         """A request has left the system."""
-        if self._on_progress is not None and self._record.num_ended % _PROGRESS_EVERY == 0:
-            self._on_progress(self._record.num_ended)
+        self._tell_progress()
         if self._free_places is not None:
             self._free_places += 1
             while self._held and self._free_places and not self._stopped:

@@ -35,7 +35,7 @@ class EventKind(IntEnum):
     PREEMPT_RECOMPUTE = 1
     PREEMPT_SWAP = 2
     RESUME = 3
-    """Its prefill begins again after a preemption."""
+    """It runs again after a preemption: its prefill begins anew, or its cache comes back."""
 
 
 class TokenTimes(NamedTuple):

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
-from simulator import NONE, PolicyEvent, ReplicaView, SchedulerPolicy, StepPlan
+from simulator import NONE, PolicyEvent, ReplicaView, RequestState, SchedulerPolicy, StepPlan
+from simulator.policy import Preemption
 
 
 class Erratic(SchedulerPolicy):
@@ -21,17 +22,22 @@ class Erratic(SchedulerPolicy):
     drops: bool = True
     _held: StepPlan | None = PrivateAttr(default=None)
     _held_at: int = PrivateAttr(default=0)
+    _known: dict[int, RequestState] = PrivateAttr(default_factory=dict)
+    _seen: int = PrivateAttr(default=0)
 
     def plan(self, view: ReplicaView) -> StepPlan:
         if self._held is not None and not self._due(view):
             return self._held
-        dice = _Dice(self.seed, view)
+        dice = _Dice(self.seed + self._seen, view)
         running = list(view.running.values())
         if running and dice.below(12) == 0:
             victims = running[-1 - dice.below(min(3, len(running))) :]
             if self.drops and dice.below(3) == 0:
                 return StepPlan(drop={r.id: "erratic" for r in victims}, decode=NONE)
-            return StepPlan(preempt={r.id: "recompute" for r in victims}, decode=NONE)
+            return StepPlan(preempt=self._how(view, victims, dice), decode=NONE)
+        back = self._swapped_that_fit(view) if dice.below(2) else []
+        if back:
+            return StepPlan(resume=back, decode=NONE)
         decodes = [r for r in running if r.decoding or r.id not in view.prefilling]
         if decodes and dice.below(3) == 0:
             decodes = decodes[: 1 + dice.below(len(decodes))]
@@ -41,7 +47,7 @@ class Erratic(SchedulerPolicy):
         prefill = self._chunks(view, free, dice) if dice.below(4) else {}
         if not (decodes or prefill):
             if running:
-                return StepPlan(preempt={running[-1].id: "recompute"}, decode=NONE)
+                return StepPlan(preempt=self._how(view, running[-1:], dice), decode=NONE)
             return StepPlan(prefill=self._chunks(view, view.kv.free, dice), decode=NONE)
         again: dict[str, Any] = {}
         if dice.below(3) == 0:
@@ -49,6 +55,25 @@ class Erratic(SchedulerPolicy):
         if dice.below(3) == 0:
             again["replan_at"] = view.now + (1 + dice.below(64)) / 16
         return StepPlan(prefill=prefill, decode=tuple(r.id for r in decodes), **again)
+
+    @staticmethod
+    def _how(view: ReplicaView, victims: list[RequestState], dice: _Dice) -> dict[int, Preemption]:
+        swap, how = view.swap.free, {}
+        for request in victims:
+            blocks = view.kv.blocks_for(request.num_computed_tokens)
+            swappable = request.id not in view.prefilling and blocks <= swap and dice.below(2)
+            how[request.id] = "swap" if swappable else "recompute"
+            swap -= blocks if swappable else 0
+        return how
+
+    @staticmethod
+    def _swapped_that_fit(view: ReplicaView) -> list[int]:
+        free, seats, back = view.kv.free, view.limits.max_num_seqs - len(view.running), []
+        for request in view.waiting.values():
+            free -= view.kv.blocks_for(request.swapped_tokens)
+            if request.swapped_tokens and free >= 0 and len(back) < seats:
+                back.append(request.id)
+        return back
 
     def _due(self, view: ReplicaView) -> bool:
         held = self._held
@@ -78,8 +103,13 @@ class Erratic(SchedulerPolicy):
 
     def on_event(self, event: PolicyEvent) -> None:
         self._held = None
+        if event.kind == "arrival" and event.request is not None:
+            self._seen += sum(r.num_generated_tokens for r in self._known.values())
+            self._known[event.request.id] = event.request
+        elif event.request is not None:
+            del self._known[event.request.id]
         if event.plan is not None and not (event.plan.prefill or event.plan.preempt or event.plan.drop):
-            self._held = event.plan
+            self._held = event.plan if not event.plan.resume else None
             self._held_at = event.iteration
 
 

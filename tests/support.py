@@ -9,6 +9,7 @@ import numpy as np
 
 from simulator import EngineLimits, LatencyModel, PiecewiseLinearLatency, Status, TokenLog
 from simulator.latency import Batch
+from simulator.swap_space import HostLink
 from simulator.workload.workload import Workload
 
 
@@ -19,6 +20,7 @@ class Machine:
     latency: LatencyModel
     kv_capacity_tokens: int = 1_000_000
     name: str = "test/machine/tp1"
+    host_link: HostLink | None = None
 
 
 class ConstantLatency:

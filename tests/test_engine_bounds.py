@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from policies import make_policy
-from simulator import EngineLimits, OversizeRequest, SchedulerPolicy, Status, simulate
+from simulator import EngineLimits, OversizeRequest, ReplicaView, SchedulerPolicy, Status, StepPlan, simulate
 from simulator.latency import Batch, PiecewiseLinearLatency, RunLatencyModel
 from simulator.workload import GeometricLengths, PoissonArrivals, synthetic_workload
 from simulator.workload.workload import Workload
@@ -104,6 +107,46 @@ def test_a_concurrency_below_one_is_refused() -> None:
 def test_hardware_that_holds_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="15 tokens of KV cache hold no block"):
         simulate(workload([0.0], 1, 1), make_policy("fcfs"), Machine(a100_like(), 15))
+
+
+class Raises(SchedulerPolicy):
+    """Raises what cannot be rebuilt from its arguments."""
+
+    def plan(self, view: ReplicaView) -> StepPlan:
+        raise UnicodeDecodeError("utf-8", b"x", 0, 1, "as an example") if view.now else EngineLimits(max_num_seqs=0)
+
+
+def test_what_a_policy_raises_comes_out_as_it_is() -> None:
+    with pytest.raises(ValidationError, match="max_num_seqs"):
+        simulate(workload([0.0], 1, 1), Raises(), Machine(a100_like()))
+    with pytest.raises(UnicodeDecodeError, match="as an example"):
+        simulate(workload([1.0], 1, 1), Raises(), Machine(a100_like()))
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_duration_that_is_none_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match="step_time is"):
+        simulate(workload([0.0], 1, 1), make_policy("fcfs"), Machine(ConstantLatency(seconds)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"until": float("inf")}, "until inf s is not a time"),
+        ({"until": -1.0}, "until -1.0 s is not a time"),
+        ({"oversize": "refused"}, "oversize 'refused' is not one of refuse, reject"),
+    ],
+)
+def test_options_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        simulate(workload([0.0], 1, 1), make_policy("fcfs"), Machine(a100_like()), **options)
+
+
+def test_a_log_says_what_was_run() -> None:
+    policy = make_policy("chunked_prefill:token_budget=512")
+    log = simulate(workload([0.0], 1, 1), policy, Machine(a100_like()), seed=7)
+    assert log.meta["policy"] == "chunked_prefill:token_budget=512"
+    assert log.meta["seed"] == 7
 
 
 def test_an_empty_workload_gives_an_empty_log() -> None:

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from policies import make_policy, policy_names
 from simulator import EngineLimits, SchedulerPolicy, TokenLog, simulate
 from simulator.latency import Batch
+from simulator.swap_space import HostLink
 from simulator.workload.workload import Workload
 from tests.erratic import Erratic
 from tests.support import ConstantLatency, Machine, a100_like, check_invariants
 
 BLOCK = 16
+LINK = HostLink(kv_bytes_per_token=1.0, bytes_per_s=64.0)
 
 
 class StepOnly:
@@ -52,10 +54,15 @@ def scenarios(draw: st.DrawFn) -> tuple[Workload, Machine, EngineLimits, dict[st
         max_num_seqs=draw(st.sampled_from([1, 2, 5, 256])),
         max_num_batched_tokens=draw(st.sampled_from([256, 8192])),
         watermark=watermark,
+        swap_space_bytes=BLOCK * draw(st.sampled_from([0.0, 3.0, 1000.0])),
     )
-    machine = Machine(draw(st.sampled_from(LATENCIES)), blocks * BLOCK + draw(st.integers(0, BLOCK - 1)))
+    machine = Machine(
+        draw(st.sampled_from(LATENCIES)), blocks * BLOCK + draw(st.integers(0, BLOCK - 1)), host_link=LINK
+    )
     options = {"max_concurrency": draw(st.sampled_from([None, 1, 3])), "until": draw(st.sampled_from([None, 7.5]))}
-    return Workload("random", arrival, np.array(prompt), np.array(output)), machine, limits, options
+    patience = draw(st.sampled_from([np.inf, 0.5, 2.0])) * np.ones(n)
+    load = Workload("random", arrival, np.array(prompt), np.array(output), patience=patience)
+    return load, machine, limits, options
 
 
 def both(policies: tuple[SchedulerPolicy, SchedulerPolicy], scenario: tuple) -> TokenLog:  # type: ignore[type-arg]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +22,7 @@ from simulator import (
     simulate,
 )
 from simulator.latency import Batch
+from simulator.swap_space import HostLink
 from tests.support import ConstantLatency, Machine, check_invariants, workload
 
 
@@ -95,7 +96,8 @@ def test_a_full_cache_preempts_the_latest_arrival(leap: bool) -> None:
     kinds = log.events.kind.tolist()
     assert kinds.count(EventKind.PREEMPT_RECOMPUTE) == 1
     assert log.events.request[kinds.index(EventKind.PREEMPT_RECOMPUTE)] == 1
-    assert log.events.time[kinds.index(EventKind.PREEMPT_RECOMPUTE)] == 1.0
+    assert log.events.time.tolist() == [0.0, 0.0, 1.0, 18.0]
+    assert kinds == [EventKind.ADMIT, EventKind.ADMIT, EventKind.PREEMPT_RECOMPUTE, EventKind.RESUME]
     # … but the recomputation of 33 tokens takes 3 blocks and 2 are free: request 1 waits until 0 is done, at 18.
     assert tokens(log)[0] == [float(t) for t in range(1, 19)]
     assert tokens(log)[1] == [1.0, *[float(t) for t in range(19, 36)]]
@@ -147,6 +149,34 @@ def test_a_policy_may_wait_if_it_says_until_when(leap: bool) -> None:
     assert tokens(log) == [[3.5, 4.5]]
 
 
+class SwapsAtThree(SchedulerPolicy):
+    """Swaps request 0 out at 3 s, lets it come back at the first boundary from 10 s on, and else does as fcfs."""
+
+    def plan(self, view: ReplicaView) -> StepPlan:
+        if view.now == 3.0:
+            return StepPlan(preempt={0: "swap"})
+        if 0 in view.waiting and view.waiting[0].swapped_tokens:
+            if view.now >= 10.0:
+                return StepPlan(resume=[0])
+            return StepPlan(replan_at=10.0)
+        if view.now < 3.0 and not view.waiting:
+            return StepPlan(replan_at=3.0)
+        return make_policy("fcfs").plan(view)
+
+
+@pytest.mark.parametrize("leap", [True, False])
+def test_a_swapped_request_takes_its_time_both_ways_and_computes_nothing_again(leap: bool) -> None:
+    machine = Machine(ConstantLatency(1.0), host_link=HostLink(kv_bytes_per_token=8.0, bytes_per_s=32.0))
+    log = simulate(workload([0.0, 0.0], [14, 16], [5, 20]), SwapsAtThree(), machine, leap=leap)
+    # by 3.0 request 0 has 3 tokens and 16 cached, which take 4 s to move: the step of request 1 ends at 8.0; it goes
+    # on alone until 10.0, when moving back makes the step of both end at 15.0
+    assert tokens(log)[0] == [1.0, 2.0, 3.0, 15.0, 16.0]
+    assert tokens(log)[1][:8] == [1.0, 2.0, 3.0, 8.0, 9.0, 10.0, 15.0, 16.0]
+    assert log.events is not None
+    assert log.events.kind.tolist() == [0, 0, EventKind.PREEMPT_SWAP, EventKind.RESUME]
+    check_invariants(log, EngineLimits())
+
+
 @pytest.mark.parametrize("leap", [True, False])
 def test_until_stops_at_the_next_boundary(leap: bool) -> None:
     load = workload([0.0, 2.25, 9.0], [16, 16, 16], [50, 50, 1])
@@ -154,6 +184,9 @@ def test_until_stops_at_the_next_boundary(leap: bool) -> None:
     assert tokens(log) == [[1.0, 2.0, 3.0, 5.0, 6.0], [4.0, 5.0, 6.0]]
     assert log.status.tolist() == [Status.UNFINISHED] * 2
     assert np.isnan(log.end).all()
+    assert log.meta["until"] == 5.5
+    on_a_boundary = simulate(load, make_policy("fcfs"), Machine(ConstantLatency(1.0)), until=5.0, leap=leap)
+    assert tokens(on_a_boundary) == [[1.0, 2.0, 3.0, 5.0], [4.0, 5.0]]
 
 
 def test_closed_loop_clients_submit_when_one_of_theirs_ends() -> None:
@@ -162,6 +195,20 @@ def test_closed_loop_clients_submit_when_one_of_theirs_ends() -> None:
     # both are prefilled 0–1 and decode until 0 ends at 3; request 2 is submitted then and prefilled at once, 3–4
     assert log.arrival.tolist() == [0.0, 0.0, 3.0, 5.0]
     assert tokens(log)[2] == [4.0, 5.0]
+    check_invariants(log, EngineLimits())
+
+
+@pytest.mark.parametrize("leap", [True, False])
+def test_a_user_without_a_token_leaves_when_patience_ends(leap: bool) -> None:
+    load = workload([0.0, 0.25, 0.25, 1.0], 16, [6, 2, 2, 1])
+    load = replace(load, patience=np.array([np.inf, 1.5, 1.75, 0.5]))
+    log = simulate(load, make_policy("fcfs"), Machine(ConstantLatency(1.0)), leap=leap)
+    # 1 and 2 are prefilled from 1 to 2: too late for 1, who left at 1.75, and just in time for 2.
+    # 3 comes at 1.0 and is prefilled too; it has left at 1.5.
+    assert tokens(log) == [[1.0, 3.0, 4.0, 5.0, 6.0, 7.0], [], [2.0, 3.0], []]
+    assert log.status.tolist() == [Status.FINISHED, Status.DROPPED, Status.FINISHED, Status.DROPPED]
+    assert log.reason == ("", "cancelled", "", "cancelled")
+    assert log.end.tolist() == [7.0, 2.0, 3.0, 2.0]
     check_invariants(log, EngineLimits())
 
 
@@ -190,9 +237,10 @@ def test_the_latency_model_is_told_what_an_iteration_computes() -> None:
 
 
 def test_a_preempted_request_goes_before_those_that_never_ran() -> None:
-    load = workload([0.0, 0.0, 1.5], [32, 32, 16], [18, 18, 1])
-    log = simulate(load, make_policy("fcfs"), Machine(ConstantLatency(1.0), kv_capacity_tokens=16 * 5))
-    # request 1 is preempted at 1.0, and its 3 blocks are not free before 0 ends at 18: request 2, which would fit
-    # into one, waits behind it
+    load = workload([0.0, 0.0, 0.0], [32, 32, 16], [18, 18, 1])
+    limits = EngineLimits(max_num_seqs=2)
+    log = simulate(load, make_policy("fcfs"), Machine(ConstantLatency(1.0), kv_capacity_tokens=16 * 5), limits=limits)
+    # request 2 waits for a seat. Request 1 is preempted at 1.0, and its 3 blocks are not free before 0 ends at 18:
+    # request 2, which would fit into one, now waits behind it
     assert tokens(log)[2] == [19.0]
     assert tokens(log)[1][1] == 19.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from math import inf
 from typing import Any
 
 import pytest
@@ -37,7 +38,11 @@ def offence(attempt: StepPlan, **changes: Any) -> str:
 
 CASES: list[tuple[StepPlan, str]] = [
     (StepPlan(preempt={2: "recompute"}), "preempt: request 2 is not running"),
-    (StepPlan(preempt={0: "swap"}), "preempt: request 0: 'swap' is not a way to preempt"),  # type: ignore[dict-item]
+    (StepPlan(preempt={0: "burn"}), "preempt: request 0: 'burn' is not a way to preempt"),  # type: ignore[dict-item]
+    (StepPlan(preempt={0: "swap"}), "preempt: 1 blocks to swap, 0 of the swap space are free"),
+    (StepPlan(preempt={1: "swap"}), "preempt: request 1 cannot be swapped before it is prefilled"),
+    (StepPlan(resume=[2]), "resume: request 2 is not waiting to come back from host memory"),
+    (StepPlan(resume=[0]), "resume: request 0 is not waiting to come back from host memory"),
     (StepPlan(drop={7: "late"}), "drop: request 7 is not in the system"),
     (StepPlan(drop={0: "late"}, preempt={0: "recompute"}), "drop: request 0 is preempted by the same plan"),
     (StepPlan(decode=[1]), "decode: request 1 is not running and prefilled"),
@@ -48,12 +53,15 @@ CASES: list[tuple[StepPlan, str]] = [
     (StepPlan(prefill={9: 1}), "prefill: request 9 is neither waiting nor being prefilled"),
     (StepPlan(prefill={1: 7}), "prefill: 7 tokens of request 1, which has 6 to prefill"),
     (StepPlan(prefill={1: 0}), "prefill: 0 tokens of request 1"),
+    (StepPlan(prefill={1: 2.5}), "prefill: 2.5 tokens of request 1"),  # type: ignore[dict-item]
+    (StepPlan(replan_after=2.5), "replan_after 2.5 is not a number of iterations"),  # type: ignore[arg-type]
+    (StepPlan(decode=NONE, replan_at=inf), "nothing to run and no time to replan at"),
     (StepPlan(prefill={2: 8}), "3 requests running, over max_num_seqs 2"),
-    (StepPlan(decode=NONE), "nothing to run and no replan_at, with 1 waiting and 2 running"),
-    (StepPlan(decode=[], replan_after=3), "nothing to run and no replan_at"),
+    (StepPlan(decode=NONE), "nothing to run and no time to replan at, with 1 waiting and 2 running"),
+    (StepPlan(decode=[], replan_after=3), "nothing to run and no time to replan at"),
     (StepPlan(replan_at=1.0), "replan_at 1.0 is not after now, 1.0"),
     (StepPlan(replan_at=float("nan")), "replan_at nan is not after now"),
-    (StepPlan(replan_after=0), "replan_after 0 is not at least one iteration"),
+    (StepPlan(replan_after=0), "replan_after 0 is not a number of iterations"),
 ]
 
 
@@ -66,6 +74,14 @@ def test_blocks_are_counted_before_anything_is_done() -> None:
     # request 0 takes its second block to decode, request 2 two for its prompt: 3, and 2 are free
     attempt = StepPlan(prefill={2: 32}, decode=ALL)
     assert offence(attempt, max_num_seqs=3) == "the plan needs 3 new KV blocks, 2 are free"
+
+
+def test_a_preempted_request_frees_its_own_blocks_and_no_more() -> None:
+    # request 1 holds 1 block, so 3 are free: request 0 takes one, and 33 tokens take three
+    load = workload([0.0, 0.0, 0.0], [16, 16, 33], 5)
+    attempt = Tries(attempt=StepPlan(prefill={2: 33}, preempt={1: "recompute"}))
+    with pytest.raises(InvalidPlan, match="the plan needs 4 new KV blocks, 3 are free"):
+        simulate(load, attempt, Machine(ConstantLatency(1.0), 4 * 16), limits=LIMITS)
 
 
 def test_a_preemption_frees_its_blocks_for_the_same_plan() -> None:

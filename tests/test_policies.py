@@ -8,6 +8,7 @@ from policies import make_policy
 from simulator import DECODE_ALL, NONE, EngineLimits, ReplicaView, RequestState, StepPlan
 from simulator.kv_cache import KVCache
 from simulator.request import DecodeClock
+from simulator.swap_space import SwapSpace
 from tests.support import a100_like
 
 
@@ -41,8 +42,8 @@ def view(
         running[request.id] = partly[request.id] = request
     first = len(running)
     queue = {first + i: RequestState(first + i, 50.0 + i, prompt, clock) for i, prompt in enumerate(waiting)}
-    model = a100_like()
-    return ReplicaView(100.0, 7, queue, running, partly, kv, EngineLimits(**limits), model.step_time)
+    model, swap = a100_like(), SwapSpace(0.0, None, 16)
+    return ReplicaView(100.0, 7, queue, running, partly, kv, swap, EngineLimits(**limits), model.step_time)
 
 
 def fcfs(of: ReplicaView) -> StepPlan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from simulator.workload.workload import Workload
+from simulator.workload.workload import COLUMNS, Workload
 
 
 def rescale_rate(workload: Workload, rate: float) -> Workload:
@@ -32,14 +32,5 @@ def limit(workload: Workload, num_requests: int) -> Workload:
         raise ValueError(f"limit must be ≥ 1 request, not {num_requests}")
     if num_requests >= len(workload):
         return workload
-    first = slice(num_requests)
-    return replace(
-        workload,
-        arrival=workload.arrival[first],
-        prompt_length=workload.prompt_length[first],
-        output_length=workload.output_length[first],
-        request_class=workload.request_class[first],
-        client=workload.client[first],
-        source_row=workload.source_row[first],
-        origin={**workload.origin, "limited_from": len(workload)},
-    )
+    columns = {column: getattr(workload, column)[:num_requests] for column in COLUMNS}
+    return replace(workload, **columns, origin={**workload.origin, "limited_from": len(workload)})
