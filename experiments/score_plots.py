@@ -77,11 +77,12 @@ def _reading(timeline: Timeline) -> tuple[Floats, Floats, Floats]:
 
 def plot_idle_latency(ax: Axes, idle: Mapping[str, Floats]) -> Axes:
     """A line per log: the share of its requests whose readers wait longer than x; logarithmic in x."""
-    from matplotlib.ticker import EngFormatter
+    from matplotlib.ticker import EngFormatter, NullFormatter
 
     styles = policy_styles(idle)
     waits = np.concatenate([values[values > 0] for values in idle.values()])
-    shortest, longest = (waits.min() / 2, waits.max() * 1.2) if len(waits) else (0.1, 10.0)
+    longest = waits.max() * 1.2 if len(waits) else 10.0
+    shortest = min(waits.min() / 2, longest / 1000) if len(waits) else 0.1  # at least three decades
     for name, values in idle.items():
         x = np.concatenate(([shortest], np.unique(values[values > 0]), [longest]))
         longer = 1.0 - np.searchsorted(np.sort(values), x, side="right") / max(len(values), 1)
@@ -92,6 +93,7 @@ def plot_idle_latency(ax: Axes, idle: Mapping[str, Floats]) -> Axes:
         ax.text(0.5, 0.5, "no reader waits", transform=ax.transAxes, ha="center", color=NOTE_COLOUR)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(EngFormatter("s"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlim(shortest, longest)
     ax.set_ylim(0, 102)
     ax.set_xlabel("user idle latency")
