@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt, model_validator
 from hardware_profiles.coefficients import Coefficients, Frozen, Knots, Seconds, SecondsPerSequence
 from hardware_profiles.overhead import Overhead
 from simulator.latency import RunLatencyModel
+from simulator.swap_space import HostLink
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*/tp[1-9][0-9]*(-[a-z0-9][a-z0-9.-]*)?(\+[a-z0-9][a-z0-9.-]*)*$"
 
@@ -121,6 +122,17 @@ class Profile(Frozen):
     def kv_capacity_tokens(self) -> int:
         """Tokens whose keys and values fit in the memory of one replica."""
         return self.kv_capacity.tokens
+
+    @cached_property
+    def host_link(self) -> HostLink | None:
+        """What moving a request's cache to host memory takes, by the data sheets; None where they are not known."""
+        from hardware_profiles.datasheets import kv_split, load_device, load_model  # they are read by name, as profiles are
+
+        try:
+            device, model = load_device(self.device), load_model(self.model)
+        except (ValueError, OSError):
+            return None
+        return HostLink(model.kv_bytes_per_token / kv_split(model, self.tp), device.pcie_bytes_per_s)
 
     def with_table(self) -> Self:
         """The same profile, its latency read from knots; raises ValueError if it has none."""

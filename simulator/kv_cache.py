@@ -14,8 +14,8 @@ class KVCache:
     of the block size. Which steps those are follows from when the request joined, so `block_size` counters say
     how many new blocks each coming step takes, and nobody has to look at the requests.
 
-    Policies read `free`, `num_blocks`, `watermark_blocks`, `block_size`, `needed_next`, `blocks_for` and `without`;
-    the methods below them are the engine's.
+    Policies read `free`, `num_blocks`, `watermark_blocks`, `block_size`, `needed_next`, `blocks_for`, `blocks_for_more`
+    and `without`; the methods below them are the engine's.
     """
 
     __slots__ = ("_clock", "_growth", "block_size", "free", "num_blocks", "num_growing", "watermark_blocks")
@@ -37,6 +37,10 @@ class KVCache:
     def blocks_for(self, num_tokens: int) -> int:
         """Blocks that a cache of `num_tokens` tokens holds."""
         return -(-num_tokens // self.block_size)
+
+    def blocks_for_more(self, cached: int, num_tokens: int) -> int:
+        """New blocks that `num_tokens` tokens take behind `cached` ones."""
+        return -(-(cached + num_tokens) // self.block_size) + -cached // self.block_size
 
     def without(self, requests: Collection[RequestState]) -> KVCache:
         """A copy to plan with: the cache as it is once these running requests have given back their blocks."""

@@ -19,6 +19,9 @@ def check_plan(plan: StepPlan, view: ReplicaView) -> None:
     num_decodes, needed = _decodes(plan, view)
     _check_prefill(plan, view)
     _check_seats(plan, view)
+    if plan.speculate:
+        drafted, more = _drafted(plan, view)
+        num_decodes, needed = num_decodes + drafted, needed + more
     _check_tokens(plan, num_decodes, view)
     _check_blocks(plan, needed, view)
     _check_progress(plan, bool(num_decodes), view)
@@ -57,6 +60,22 @@ def _decodes(plan: StepPlan, view: ReplicaView) -> tuple[int, int]:
         if request_id not in ready:
             raise InvalidPlan(f"decode: request {request_id} is not running and prefilled, or is removed by the plan")
     return len(decoding), sum(_cached(ready[i]) % kv.block_size == 0 for i in decoding)
+
+
+def _drafted(plan: StepPlan, view: ReplicaView) -> tuple[int, int]:
+    """How many tokens are drafted, and how many new blocks their verification takes."""
+    kv, blocks = view.kv, 0
+    if plan.prefill:
+        raise InvalidPlan("speculate: an iteration that prefills cannot verify drafts")
+    for request_id, depth in plan.speculate.items():
+        request = view.waiting[request_id] if request_id in plan.resume else view.running.get(request_id)
+        chosen = plan.decode is ALL or request_id in plan.decode
+        if request is None or request_id in view.prefilling or _removed(request_id, plan) or not chosen:
+            raise InvalidPlan(f"speculate: request {request_id} does not decode in this iteration")
+        if not isinstance(depth, int) or depth < 1:
+            raise InvalidPlan(f"speculate: {depth!r} drafts for request {request_id} are no number of tokens")
+        blocks += kv.blocks_for_more(_cached(request) + 1, depth)
+    return sum(plan.speculate.values()), blocks
 
 
 def _cached(request: RequestState) -> int:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from simulator.kv_cache import KVCache
 from simulator.latency import Batch
 from simulator.request import RequestState
+from simulator.speculation import Speculation
 from simulator.swap_space import SwapSpace
 
 Preemption = Literal["recompute", "swap"]
@@ -50,6 +51,11 @@ class StepPlan(NamedTuple):
     """Running requests that lose their KV cache, by how; each goes to the front of the queue, the last foremost."""
     resume: Collection[int] = ()
     """Waiting requests that were swapped, to be brought back: they run again and may decode in this iteration."""
+    speculate: Mapping[int, int] = _NOTHING
+    """Tokens to draft by request id, of those that decode, in an iteration that prefills nothing.
+
+    The target verifies depth + 1 tokens of each, whose blocks have to be free; it gets 1 + (accepted) tokens.
+    """
     drop: Mapping[int, str] = _NO_DROPS
     """Requests, waiting or running, to abandon, by reason; they keep the tokens that they got."""
     replan_at: float | None = None
@@ -63,8 +69,8 @@ DECODE_ALL: Final = StepPlan()
 
 
 def changes_more_than_decodes(plan: StepPlan) -> bool:
-    """Whether `plan` prefills, preempts, resumes or drops, and so is for one iteration."""
-    return bool(plan.prefill or plan.preempt or plan.resume or plan.drop)
+    """Whether `plan` prefills, preempts, resumes, speculates or drops, and so is for one iteration."""
+    return bool(plan.prefill or plan.preempt or plan.resume or plan.speculate or plan.drop)
 
 
 def same_plan(a: StepPlan, b: StepPlan) -> bool:
@@ -92,6 +98,7 @@ class EngineLimits(BaseModel):
     watermark: float = Field(default=0.01, ge=0, lt=1, description="share of the blocks kept free when admitting")
     swap_space_bytes: float = Field(default=4 * 2**30, ge=0, description="host memory for swapped caches, a GPU")
     max_model_len: int | None = Field(default=None, ge=1, description="longest prompt + output, tokens")
+    speculation: Speculation = Field(default=Speculation(), description="the draft model, for plans that speculate")
 
     @model_validator(mode="after")
     def _every_seat_may_decode(self) -> Self:
@@ -174,6 +181,10 @@ class SchedulerPolicy(BaseModel, ABC):
 
     def on_event(self, event: PolicyEvent) -> None:
         """Take note of what happened; called in order of time."""
+
+    def counters(self) -> Mapping[str, float]:
+        """What the policy counted, by name, for the counters of the log; asked once, after the run."""
+        return {}
 
 
 class OraclePolicy(SchedulerPolicy):

@@ -15,7 +15,7 @@ _RUN_FIELDS = 9
 
 
 class Recorder:
-    """Flat arrays of doubles, appended to: 72 bytes a run of steps, 32 a segment, 24 an event."""
+    """Flat arrays of doubles, appended to: 72 bytes a run of steps, 40 a segment, 24 an event."""
 
     def __init__(self, num_requests: int) -> None:
         self._runs = array("d")
@@ -49,9 +49,9 @@ class Recorder:
         """`request_id` was admitted, preempted or resumed."""
         self._events.extend((time, request_id, kind))
 
-    def segment(self, request_id: int, head: float, first_step: int, num_steps: int) -> None:
+    def segment(self, request_id: int, head: float, first_step: int, num_steps: int, head_tokens: int) -> None:
         """A stretch of tokens of `request_id` ended; columns as in `Segments`."""
-        self._segments.extend((request_id, head, first_step, num_steps))
+        self._segments.extend((request_id, head, first_step, num_steps, head_tokens))
 
     def run(self, *columns: float) -> None:
         """A run of iterations ended; columns as in `StepRuns`."""
@@ -67,7 +67,7 @@ class Recorder:
         """The token log of the requests that arrived."""
         n = self.num_arrived
         arrival = np.frombuffer(self.arrival)[:n].copy()
-        segments = np.frombuffer(self._segments).reshape(-1, 4)
+        segments = np.frombuffer(self._segments).reshape(-1, 5)
         segments = segments[np.lexsort((segments[:, 2], segments[:, 0]))]
         runs = np.frombuffer(self._runs).reshape(-1, _RUN_FIELDS)
         events = np.frombuffer(self._events).reshape(-1, 3)

@@ -28,6 +28,7 @@ from simulator.policy import (
 from simulator.recorder import Recorder
 from simulator.request import DecodeClock, RequestState
 from simulator.request_pool import RequestPool
+from simulator.speculation import Drafts
 from simulator.step_run import StepRun
 from simulator.swap_space import HostLink, SwapSpace
 from simulator.token_log import Status
@@ -41,7 +42,8 @@ class Replica:
 
     `leap=False` takes every iteration by itself and asks the policy at each: slow, obvious, and the log must be
     the same. `on_end(request_id)` is called when a request has ended, before the policy is asked again.
-    `predict_step_time` is what policies get to see of the latency model; the model itself by default.
+    `predict_step_time` is what policies get to see of the latency model; the model itself by default. `seed` is
+    that of the draws by which drafted tokens are accepted.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Replica:
         output_length: Sequence[int],
         recorder: Recorder,
         *,
+        seed: int = 0,
         host_link: HostLink | None = None,
         leap: bool = True,
         on_end: Callable[[int], None] | None = None,
@@ -66,6 +69,8 @@ class Replica:
         self._run_latency = latency if isinstance(latency, RunLatencyModel) else None
         self._record = recorder
         self._leap = leap
+        self.drafts = Drafts(limits.speculation, seed)
+        self._output_length = output_length
         self._on_end = on_end
         self._steps = DecodeClock()
         self._kv = KVCache(num_blocks, limits.block_size, limits.watermark, self._steps)
@@ -163,6 +168,9 @@ class Replica:
             if plan.prefill:
                 yield self._begin_prefill(plan)
                 self._end_prefill(plan)
+            elif plan.speculate:
+                yield self._begin_speculation(plan)
+                self._end_speculation(plan)
             elif plan.decode and pool.num_decodes:
                 run = self._begin_decode(plan)
                 yield self._wake
@@ -210,6 +218,7 @@ class Replica:
         self._integrate()
         self._pool.remove(request)
         self._record.leave(request.id, self._clock.now, status, reason)
+        self.drafts.forget(request.id)
         if self._listens:
             finished = status == Status.FINISHED
             self._policy.on_event(PolicyEvent("finish" if finished else "drop", self._clock.now, request))
@@ -256,6 +265,32 @@ class Replica:
             pool.cache(request, chunk)
             if request not in self._cancelled and pool.end_prefill(request, now):
                 self._end(request, Status.FINISHED)
+
+    # -- an iteration that verifies drafts --------------------------------------------------------------------
+
+    def _begin_speculation(self, plan: StepPlan) -> Event:
+        pool, kv, now, depths = self._pool, self._kv, self._clock.now, plan.speculate
+        blocks = sum([kv.blocks_for_more(pool.running[i].num_computed_tokens + 1, n) for i, n in depths.items()])
+        decodes, kv_tokens = pool.num_decodes, pool.kv_tokens
+        batch = Batch(0, 0, 0, decodes + sum(depths.values()), kv_tokens, decodes)
+        drafting = max(depths.values()) * self.drafts.speculation.draft_step_time
+        duration = _checked(self._latency.step_time(batch), batch) + drafting + self._charge_moving()
+        held = kv.num_blocks - kv.free + kv.needed_next + blocks
+        self._record.run(now, 1, duration, 0.0, 0, decodes, kv_tokens, held, held)
+        self.num_iterations += 1
+        self._wake = self._clock.at(now + duration)
+        return self._wake
+
+    def _end_speculation(self, plan: StepPlan) -> None:
+        pool = self._pool
+        first = {request_id: pool.running[request_id].num_generated_tokens for request_id in plan.speculate}
+        pool.advance(1, self._clock.now)
+        for request_id, depth in plan.speculate.items():
+            length = self._output_length[request_id]
+            if more := self.drafts.accepted(request_id, first[request_id], depth, length):
+                pool.accept(request_id, more)
+        for request in pool.due():
+            self._end(request, Status.FINISHED)
 
     # -- a run of iterations that only decode ----------------------------------------------------------------
 

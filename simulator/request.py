@@ -59,6 +59,7 @@ class RequestState:
         "_clock",
         "_generated",
         "_head",
+        "_head_tokens",
         "_joined",
         "_last_token_time",
         "arrival",
@@ -104,6 +105,7 @@ class RequestState:
         self._clock = clock if clock is not None else DecodeClock()
         self._joined = -1
         self._head = nan
+        self._head_tokens = 0
         self._cached = 0
         self._generated = 0
 

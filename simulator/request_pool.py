@@ -67,12 +67,13 @@ class RequestPool:
         del self.prefilling[request.id]
         request._generated += 1
         request._head = request._last_token_time = now
+        request._head_tokens = 1
         if request._generated == 1:
             request.first_token_time = now
         if request._generated < self._output_length[request.id]:
             self._join(request)
             return False
-        self._record.segment(request.id, now, self._steps.step, 0)
+        self._record.segment(request.id, now, self._steps.step, 0, 1)
         return True
 
     # -- decode ----------------------------------------------------------------------------------------------
@@ -83,6 +84,16 @@ class RequestPool:
         self._kv.free -= self._kv.needed_for(num_steps)
         self._steps.step += num_steps
         self.kv_tokens += num_steps * self.num_decodes
+
+    def accept(self, request_id: int, tokens: int) -> None:
+        """A decoding request got so many tokens more with the one that the present decode step gave it."""
+        request = self.running[request_id]
+        self._settle(request)
+        self._kv.free -= self._kv.blocks_for_more(request._cached, tokens)
+        request._cached += tokens
+        request._generated += tokens
+        request._head, request._head_tokens = self._steps.time, tokens
+        self._join(request)
 
     def next_finish(self) -> int:
         """The decode step after which the next request will be complete; somebody must be decoding."""
@@ -131,6 +142,7 @@ class RequestPool:
         for request in resumed:
             del self.paused[request.id]
             request._head = nan
+            request._head_tokens = 0
             self._join(request)
 
     def _join(self, request: RequestState) -> None:
@@ -144,8 +156,8 @@ class RequestPool:
     def _settle(self, request: RequestState) -> None:
         """`request` takes no part in decode steps any more: its counts become its own, its segment is recorded."""
         num_steps = self._steps.step - request._joined
-        if num_steps or request._head == request._head:
-            self._record.segment(request.id, request._head, request._joined, num_steps)
+        if num_steps or request._head_tokens:
+            self._record.segment(request.id, request._head, request._joined, num_steps, request._head_tokens)
         self._kv.leave(request)
         request._cached += num_steps
         request._generated += num_steps

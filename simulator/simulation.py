@@ -71,8 +71,8 @@ def simulate(
     predict_step_time: what the policy sees of the latency model instead of the truth.
     on_progress: called now and then with the number of requests that have ended.
 
-    `seed` is recorded; the engine itself draws nothing. Raises `InvalidPlan` if the policy asks for what cannot
-    be, ValueError for a capacity that holds nothing or a concurrency below 1.
+    The engine itself draws nothing but, from `seed`, which drafted tokens are accepted. Raises `InvalidPlan` if the
+    policy asks for what cannot be, ValueError for a capacity that holds nothing or a concurrency below 1.
     """
     limits = limits or EngineLimits()
     num_blocks = profile.kv_capacity_tokens // limits.block_size
@@ -96,6 +96,7 @@ def simulate(
         limits,
         workload.output_length.tolist(),
         recorder,
+        seed=seed,
         host_link=getattr(profile, "host_link", None),
         leap=leap,
         on_end=client.ended,
@@ -117,6 +118,9 @@ def simulate(
         "num_plans": replica.num_plans,
         "num_iterations": replica.num_iterations,
         "number_in_system_integral": replica.number_in_system_integral,
+        **policy.counters(),
+        "num_drafted_tokens": replica.drafts.num_drafted,
+        "num_accepted_tokens": replica.drafts.num_accepted,
     }
     return recorder.log(workload, num_blocks, meta, counters)
 

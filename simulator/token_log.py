@@ -49,15 +49,16 @@ class TokenTimes(NamedTuple):
 class Segments:
     """Stretches of tokens of one request, sorted by (request, first step). All arrays are (num_segments,).
 
-    A segment is the token that the end of a prefill produced (at `head`, seconds; NaN if it began without a
-    prefill, after a pause), then one token at the end of each of the replica's decode steps
-    first_step … first_step + num_steps − 1.
+    A segment is `head_tokens` tokens at the time `head`, seconds (the one that the end of a prefill produced, or
+    those that speculation added to a decode step; 0 and NaN if it began after a pause), then one token at the end
+    of each of the replica's decode steps first_step … first_step + num_steps − 1.
     """
 
     request: Ints
     head: Floats
     first_step: Ints
     num_steps: Ints
+    head_tokens: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +156,7 @@ class TokenLog:
         if self.measured is not None:
             return np.diff(self.measured.offsets)
         assert self.segments is not None
-        lengths = self.segments.num_steps + ~np.isnan(self.segments.head)
+        lengths = self.segments.num_steps + self.segments.head_tokens
         return np.bincount(self.segments.request, weights=lengths, minlength=self.num_requests).astype(np.int64)
 
     def generated_times(self, first: int = 0, last: int | None = None) -> TokenTimes:
@@ -232,19 +233,21 @@ def _slice(ragged: TokenTimes, first: int, last: int) -> TokenTimes:
 def _times_of_segments(segments: Segments, runs: StepRuns, first: int, last: int) -> TokenTimes:
     lo, hi = np.searchsorted(segments.request, [first, last])
     request = segments.request[lo:hi] - first
-    head, first_step, num_steps = segments.head[lo:hi], segments.first_step[lo:hi], segments.num_steps[lo:hi]
-    has_head = ~np.isnan(head)
-    lengths = num_steps + has_head
+    first_step, num_steps = segments.first_step[lo:hi], segments.num_steps[lo:hi]
+    head, head_tokens = segments.head[lo:hi], segments.head_tokens[lo:hi]
+    lengths = num_steps + head_tokens
     starts = np.concatenate(([0], np.cumsum(lengths)))
     stepping = num_steps > 0
     base = int(first_step[stepping].min()) if stepping.any() else 0
     top = int((first_step + num_steps)[stepping].max()) if stepping.any() else 0
     ends = runs.decode_step_ends(base, top) if top > base else np.zeros(1)
-    index = np.arange(starts[-1]) + np.repeat(first_step - has_head - starts[:-1] - base, lengths)
-    heads = starts[:-1][has_head]
-    index[heads] = 0
+    first_at = starts[:-1] + head_tokens
+    at = np.arange(starts[-1])
+    in_head = at < np.repeat(first_at, lengths)
+    index = at + np.repeat(first_step - first_at - base, lengths)
+    index[in_head] = 0
     times = ends[index]
-    times[heads] = head[has_head]
+    times[in_head] = np.repeat(head, head_tokens)
     counts = np.bincount(request, weights=lengths, minlength=last - first).astype(np.int64)
     return TokenTimes(times, np.concatenate(([0], np.cumsum(counts))))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from simulator.metrics.gap_sample import GapSample
 from simulator.metrics.periods import last_event
 from simulator.metrics.ragged import Ragged
 from simulator.metrics.replica import preemptions, scheduling_delay
+from simulator.metrics.selection import of_requests, user_of_requests
 from simulator.metrics.slo import SLO, slo_met
 from simulator.metrics.smooth_goodput import benefit, user_idle_latency, waits_until
 from simulator.metrics.user import User
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 
 Columns = dict[str, npt.NDArray[Any]]
+SLOs = SLO | Mapping[str, SLO | None] | None
+"""What the requests are held to: one SLO, one for each class by its name, or none."""
 
 _CHUNK = 1_000_000
 """Tokens looked at together: few enough to stay in the processor's cache."""
@@ -46,7 +49,7 @@ class _People(NamedTuple):
 
 
 def request_columns(
-    log: TokenLog, slo: SLO | None, user: User, gaps: GapSample | None = None, tbt_p99: bool = False
+    log: TokenLog, slo: SLOs, user: User, gaps: GapSample | None = None, tbt_p99: bool = False
 ) -> Columns:
     """Per-request metrics of a log by name, each (n,); times in seconds, NaN where undefined.
 
@@ -56,6 +59,8 @@ def request_columns(
     idle_latency, benefit, qoe, effective_tokens: of `user`. `gaps`, if given, takes in every gap.
     Raises ValueError for a token time that is not finite.
     """
+    if isinstance(slo, Mapping):
+        return _columns_by_class(log, slo, user, gaps, tbt_p99)
     people = _people(log, user)
     parts: list[Columns] = []
     for first, last in [*log.chunks(_CHUNK)] or [(0, 0)]:
@@ -79,7 +84,20 @@ def request_columns(
     return joined
 
 
-def per_request(log: TokenLog, slo: SLO | None = None, user: User | None = None) -> pd.DataFrame:
+def _columns_by_class(
+    log: TokenLog, slos: Mapping[str, SLO | None], user: User, gaps: GapSample | None, tbt_p99: bool
+) -> Columns:
+    """Columns of requests of which each class is judged by its own SLO."""
+    classes = [np.flatnonzero(log.request_class == i) for i in range(len(log.class_names))]
+    parts = [
+        request_columns(of_requests(log, ids), slos.get(name), user_of_requests(user, log, ids), gaps, tbt_p99)
+        for name, ids in zip(log.class_names, classes, strict=True)
+    ]
+    order = np.argsort(np.concatenate(classes))
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+
+
+def per_request(log: TokenLog, slo: SLOs = None, user: User | None = None) -> pd.DataFrame:
     """One row per request, indexed by its number `request`; times in seconds, NaN where undefined.
 
     arrival, prompt_length, output_length, request_class, client, status, reason, end: as in the log, in

@@ -13,11 +13,10 @@ from simulator.metrics.andes_qoe import GOOD as GOOD_QOE
 from simulator.metrics.andes_qoe import PERFECT as PERFECT_QOE
 from simulator.metrics.fluidity import FLUID
 from simulator.metrics.gap_sample import GapSample
-from simulator.metrics.per_request import Columns, request_columns
+from simulator.metrics.per_request import Columns, SLOs, request_columns
 from simulator.metrics.periods import arrival_rate, per_second, span
 from simulator.metrics.ragged import Bools
 from simulator.metrics.slo import (
-    SLO,
     goodput_requests,
     goodput_tokens,
     slo_attainment,
@@ -36,14 +35,14 @@ LOW_QUANTILES = {"p50": 0.5, "p10": 0.1, "p1": 0.01}
 _NAN = float("nan")
 
 
-def summarize(log: TokenLog, slo: SLO | None = None, user: User | None = None) -> pd.DataFrame:
+def summarize(log: TokenLog, slo: SLOs = None, user: User | None = None) -> pd.DataFrame:
     """Exactly one row, with the columns of `summary_values`."""
     import pandas as pd
 
     return pd.DataFrame([summary_values(log, slo, user)])
 
 
-def summary_values(log: TokenLog, slo: SLO | None = None, user: User | None = None) -> dict[str, float]:
+def summary_values(log: TokenLog, slo: SLOs = None, user: User | None = None) -> dict[str, float]:
     """Every metric of the run by name; seconds unless the name says otherwise, NaN where undefined.
 
     `user` is the paper's if not given; without an `slo`, what depends on it is NaN. The log is passed over
@@ -92,7 +91,7 @@ def _latencies(columns: Columns, gaps: GapSample) -> dict[str, float]:
     )
 
 
-def _slo_values(log: TokenLog, columns: Columns, slo: SLO | None) -> dict[str, float]:
+def _slo_values(log: TokenLog, columns: Columns, slo: SLOs) -> dict[str, float]:
     met, tokens = columns["slo_met"], columns["num_tokens"]
     values = {
         "slo_attainment": slo_attainment(met),
