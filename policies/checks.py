@@ -8,8 +8,8 @@ check_policy(lambda: MyPolicy(depth=3))   # anybody's
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 from types import MappingProxyType
 from typing import Any
@@ -18,8 +18,9 @@ import numpy as np
 
 from policies.registry import make_policy
 from simulator.latency import PiecewiseLinearLatency
+from simulator.metrics.slo import SLO
 from simulator.plan_check import InvalidPlan
-from simulator.policy import EngineLimits, PolicyEvent, ReplicaView, SchedulerPolicy, StepPlan, same_plan
+from simulator.policy import EngineLimits, OraclePolicy, PolicyEvent, ReplicaView, SchedulerPolicy, StepPlan, same_plan
 from simulator.simulation import simulate
 from simulator.token_log import Status, TokenLog
 from simulator.workload.workload import Workload
@@ -51,6 +52,7 @@ class Case:
 def check_policy(policy: str | Callable[[], SchedulerPolicy], num_cases: int = 40) -> None:
     """Run every check on `num_cases` cases: bursts and trickles, large and hardly sufficient caches, one seat and many.
 
+    Every request has an SLO, expectations, a client and a predicted output length, so that all policies have to choose.
     `policy` is a registered name with parameters, or makes a new policy at each call. Raises `NonConforming` at
     the first offence.
     """
@@ -86,7 +88,29 @@ def cases(num_cases: int) -> Iterator[Case]:
             max_num_batched_tokens=int(rng.choice([256, 8192])),
             watermark=watermark,
         )
-        yield Case(number, Workload(f"case {number}", np.cumsum(gaps), prompt, output), limits, blocks * 16)
+        workload = Workload(f"case {number}", np.cumsum(gaps), prompt, output)
+        yield Case(number, _with_people(workload, number), limits, blocks * 16)
+
+
+def _with_people(workload: Workload, number: int) -> Workload:
+    """Clients, two classes with promises that are hard and easy to keep, expectations and rough predictions."""
+    rng = np.random.default_rng([20240115, number])
+    n = len(workload)
+
+    def promise(scale: float) -> SLO:
+        ttft, tbt, tpot, e2e, seconds_per_token = scale * rng.choice([0.5, 1, 2, 8], 5) * [0.2, 0.05, 0.02, 1.0, 0.03]
+        return SLO(ttft=ttft, tbt=tbt, tpot=tpot, e2e=e2e, speed=1 / seconds_per_token)
+
+    return replace(
+        workload,
+        request_class=rng.integers(0, 2, n),
+        class_names=("hurried", "patient"),
+        class_slos=(promise(1.0), promise(5.0)),
+        client=rng.integers(0, 3, n),
+        expected_ttft=rng.choice([0.1, 1.0], n),
+        speed=np.where(rng.random(n) < 0.5, rng.choice([5.0, 30.0], n), np.nan),
+        predicted_output_length=workload.output_length * rng.lognormal(0.0, 0.5, n),
+    )
 
 
 def check_plan_only_decides(make: Callable[[], SchedulerPolicy], case: Case) -> None:
@@ -117,10 +141,10 @@ def check_promises_are_kept(make: Callable[[], SchedulerPolicy], case: Case, log
 
 
 def check_future_is_not_seen(make: Callable[[], SchedulerPolicy], case: Case) -> None:
-    """Until a request ends, its output length makes no difference to any plan."""
-    longer = Workload(
-        case.workload.name, case.workload.arrival, case.workload.prompt_length, case.workload.output_length + 1
-    )
+    """Until a request ends, its output length makes no difference to any plan, except to an oracle's."""
+    if isinstance(make(), OraclePolicy):
+        return
+    longer = replace(case.workload, output_length=case.workload.output_length + 1)
     roomy = Case(case.number, case.workload, case.limits, case.kv_capacity_tokens + 32)
     short, long = _Diary(), _Diary()
     roomy.run(_Watched(inner=make(), on_plan=short), leap=False)
@@ -130,11 +154,17 @@ def check_future_is_not_seen(make: Callable[[], SchedulerPolicy], case: Case) ->
             raise NonConforming(f"case {case.number}: at {now:.6g} s the plan depends on output lengths yet to be seen")
 
 
-class _Watched(SchedulerPolicy):
-    """Passes everything on to `inner`, with `on_plan` standing by."""
+class _Watched(OraclePolicy):
+    """Passes everything on to `inner`, with `on_plan` standing by; the output lengths to an oracle only."""
+
+    name = "watched, perhaps an oracle"
 
     inner: Any
     on_plan: Any
+
+    def foresee(self, output_length: Sequence[int]) -> None:
+        if isinstance(self.inner, OraclePolicy):
+            self.inner.foresee(output_length)
 
     def plan(self, view: ReplicaView) -> StepPlan:
         plan: StepPlan = self.on_plan(self.inner, view)

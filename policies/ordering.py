@@ -38,6 +38,9 @@ class SortedIds:
         if number is not None:
             del self._entries[bisect_left(self._entries, (number, request_id))]
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def __iter__(self) -> Iterator[tuple[float, int]]:
         """Pairs of (number, id), the smallest first."""
         return iter(self._entries)

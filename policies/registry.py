@@ -5,9 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
-from pydantic import ValidationError
-
 from simulator.policy import SchedulerPolicy
+from simulator.spec import from_spec
 from simulator.unknown_name import unknown_name
 
 GROUP = "smoothserve.policies"
@@ -15,6 +14,19 @@ GROUP = "smoothserve.policies"
 BUILT_IN = {
     "fcfs": "policies.fcfs:Fcfs",
     "chunked_prefill": "policies.chunked_prefill:ChunkedPrefill",
+    "static_batching": "policies.static_batching:StaticBatching",
+    "lcfs": "policies.lcfs:Lcfs",
+    "edf": "policies.edf:Edf",
+    "least_slack": "policies.least_slack:LeastSlack",
+    "sjf_predicted": "policies.sjf_predicted:SjfPredicted",
+    "srpt_oracle": "policies.srpt_oracle:SrptOracle",
+    "fair_share": "policies.fair_share:FairShare",
+    "drop_on_miss": "policies.drop_on_miss:DropOnMiss",
+    "andes": "policies.andes:Andes",
+    "slos_serve": "policies.slos_serve:SlosServe",
+    "tempo": "policies.tempo:Tempo",
+    "tokenflow": "policies.tokenflow:TokenFlow",
+    "adaserve": "policies.adaserve:AdaServe",
 }
 
 
@@ -53,22 +65,4 @@ def make_policy(spec: str) -> SchedulerPolicy:
 
     Raises ValueError naming the parameter and the value that it does not take.
     """
-    name, *settings = spec.split(":")
-    policy = policy_class(name)
-    parameters: dict[str, str] = {}
-    for setting in settings:
-        parameter, equals, value = setting.partition("=")
-        if not equals:
-            raise ValueError(f"policy {spec!r}: {setting!r} is not of the form parameter=value")
-        if parameter not in policy.model_fields:
-            known = ", ".join(policy.model_fields) or "none"
-            raise ValueError(f"policy {spec!r}: {name} has no parameter {parameter!r} (it has {known})")
-        if parameter in parameters:
-            raise ValueError(f"policy {spec!r}: {parameter} is given twice")
-        parameters[parameter] = value
-    try:
-        return policy.model_validate(parameters)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"policy {spec!r}: {where}: {first['msg']}, not {first['input']!r}") from error
+    return from_spec("policy", spec, policy_class)
