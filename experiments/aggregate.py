@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite, isnan
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,12 +24,14 @@ class Row(NamedTuple):
     """One policy at one rate. `values` holds an interval over seeds for each quantity of `summary_values`.
 
     rate: requests/s, as asked for or as measured in a replay. runs: the runs behind it, in order of their seeds.
+    classes: the same quantities of each class of requests, by its name, if there are several.
     """
 
     policy: str
     rate: float
     values: dict[str, Interval]
     runs: tuple[CellResult, ...]
+    classes: Mapping[str, dict[str, Interval]] = MappingProxyType({})
 
     @property
     def unstable(self) -> bool:
@@ -57,13 +60,16 @@ def summary_frame(table: Sequence[Row]) -> pd.DataFrame:
     """A row per policy and rate: each quantity's mean over seeds, and its half-width as `NAME_half_width`."""
     import pandas as pd
 
-    records: list[dict[str, Any]] = []
-    for row in table:
-        record: dict[str, Any] = {"policy": row.policy, "rate": row.rate, "num_seeds": len(row.runs)}
-        record |= {name: value.mean for name, value in row.values.items()}
-        record |= {f"{name}_half_width": value.half_width for name, value in row.values.items()}
-        records.append(record)
-    return pd.DataFrame.from_records(records)
+    return pd.DataFrame.from_records([_record(row, {}, row.values) for row in table])
+
+
+def class_frame(table: Sequence[Row]) -> pd.DataFrame:
+    """A row per policy, rate and class of requests, with columns as of `summary_frame`; empty if all are of one."""
+    import pandas as pd
+
+    return pd.DataFrame.from_records(
+        [_record(row, {"request_class": name}, values) for row in table for name, values in row.classes.items()]
+    )
 
 
 def run_frame(results: Sequence[CellResult]) -> pd.DataFrame:
@@ -79,20 +85,43 @@ def json_row(row: Row) -> dict[str, Any]:
     """The row as plain JSON: ttft, tbt, tpot and e2e as objects in seconds, undefined numbers as null.
 
     `half_width` has the same keys, less policy and the flag `unstable`; `unstable_share` says how many of the
-    runs were.
+    runs were. Where requests are of several classes, `classes` holds an object for each, by its name.
     """
-    mean = _nested({name: value.mean for name, value in row.values.items()})
-    half_width = _nested({name: value.half_width for name, value in row.values.items()})
+    mean, half_width = _both(row.values)
     head = {"policy": row.policy, "rate": _plain(row.rate), "num_seeds": len(row.runs), "unstable": row.unstable}
     half_width["rate"] = _plain(interval([run.rate for run in row.runs]).half_width)
-    return head | mean | {"half_width": half_width}
+    plain = head | mean | {"half_width": half_width}
+    if row.classes:
+        plain["classes"] = {name: _json_class(values) for name, values in row.classes.items()}
+    return plain
+
+
+def _json_class(values: Mapping[str, Interval]) -> dict[str, Any]:
+    mean, half_width = _both(values)
+    return mean | {"half_width": half_width}
+
+
+def _both(values: Mapping[str, Interval]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Means and half-widths, nested."""
+    mean = _nested({name: value.mean for name, value in values.items()})
+    return mean, _nested({name: value.half_width for name, value in values.items()})
+
+
+def _record(row: Row, more: dict[str, Any], values: Mapping[str, Interval]) -> dict[str, Any]:
+    record = {"policy": row.policy, "rate": row.rate, **more, "num_seeds": len(row.runs)}
+    record |= {name: value.mean for name, value in values.items()}
+    return record | {f"{name}_half_width": value.half_width for name, value in values.items()}
 
 
 def _row(policy: str, runs: list[CellResult]) -> Row:
-    names = runs[0].values
-    values = {name: interval([run.values[name] for run in runs]) for name in names}
+    values = _intervals([run.values for run in runs])
+    classes = {name: _intervals([run.classes[name] for run in runs]) for name in runs[0].classes}
     rate = runs[0].rate if runs[0].cell.rate is not None else interval([run.rate for run in runs]).mean
-    return Row(policy, rate, values, tuple(runs))
+    return Row(policy, rate, values, tuple(runs), classes)
+
+
+def _intervals(runs: Sequence[Mapping[str, float]]) -> dict[str, Interval]:
+    return {name: interval([run[name] for run in runs]) for name in runs[0]}
 
 
 def _nested(values: dict[str, float]) -> dict[str, Any]:

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from experiments.bounds import bound_values, worth_alone
+from experiments.contender import contender
 from experiments.distributions import Counts, count_latencies
-from experiments.study import StudySpec, SyntheticWorkload, TraceWorkload
+from experiments.people import judges, with_people
+from experiments.study import MixedWorkload, StudySpec, TraceWorkload
 from hardware_profiles import load_profile
-from policies import make_policy
-from simulator.metrics import per_request, summary_values
+from simulator.delivery import deliver
+from simulator.metrics import User, class_values, per_request, summary_values
+from simulator.metrics.per_request import SLOs
 from simulator.simulation import simulate
-from simulator.token_log import TokenLog
 from simulator.workload import (
-    GammaArrivals,
-    PoissonArrivals,
     Workload,
     load_length_table,
+    mixed_workload,
     read_trace,
     rescale_rate,
     synthetic_workload,
 )
 from simulator.workload import limit as first_requests
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -51,13 +57,15 @@ class Cell:
 class CellResult(NamedTuple):
     """What is kept of a run. rate: as asked for, or as measured in a replay.
 
-    values: the summary of the run by name, its measured rate as `arrival_rate`.
+    values: the summary of the run by name, its measured rate as `arrival_rate`. classes: the summary of each class
+    of requests by its name, if there are several.
     """
 
     cell: Cell
     rate: float
     values: dict[str, float]
     latencies: dict[str, Counts]
+    classes: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 
 
 def cells(study: StudySpec) -> list[Cell]:
@@ -70,11 +78,14 @@ def check_names(study: StudySpec) -> None:
     """Raise ValueError or OSError, with one line, for a name or file that the study needs and does not exist."""
     load_profile(study.profile)
     for policy in study.policies:
-        make_policy(policy)
-    if isinstance(study.workload, SyntheticWorkload):
-        load_length_table(study.workload.lengths)
-    else:
+        contender(policy, study.limits, study.delivery)
+    if isinstance(study.workload, TraceWorkload):
         _trace(study.workload.trace, study.workload.format, study.requests, study.seeds[0])
+    elif isinstance(study.workload, MixedWorkload):
+        for each in study.workload.classes:
+            load_length_table(each.lengths)
+    else:
+        load_length_table(study.workload.lengths)
 
 
 def pinned(study: StudySpec) -> StudySpec:
@@ -98,49 +109,55 @@ def num_requests(study: StudySpec) -> float:
     return sum(a_run) * len(study.seeds) * len(study.policies)
 
 
+@lru_cache(maxsize=1)
 def cell_workload(study: StudySpec, rate: float | None, seed: int) -> Workload:
-    """What arrives in the cells of this rate and seed: the same for every policy."""
-    return _workload(study.workload, study.requests, study.window, rate, seed)
+    """What arrives in the cells of this rate and seed, and what is expected: the same for every policy."""
+    return with_people(_requests(study, rate, seed), study, seed)
 
 
 def run_cell(
     study: StudySpec, cell: Cell, folder: Path | None = None, on_progress: Callable[[int], None] | None = None
 ) -> CellResult:
     """Simulate the cell, write its per-request table to `folder` if there is one, and return its summary."""
-    workload = cell_workload(study, cell.rate, cell.seed)
+    workload, profile = cell_workload(study, cell.rate, cell.seed), load_profile(study.profile)
+    policy, limits, delivery = contender(cell.policy, study.limits, study.delivery)
     log = simulate(
         workload,
-        make_policy(cell.policy),
-        load_profile(study.profile),
-        limits=study.limits,
+        policy,
+        profile,
+        limits=limits,
         seed=cell.seed,
         max_concurrency=study.max_concurrency,
         oversize=study.oversize,
         on_progress=on_progress,
     )
-    values = summary_values(log, study.slo, study.user)
+    log = deliver(log, delivery)
+    slo, user, worth = _judgement(study, cell.rate, cell.seed)
+    values = summary_values(log, slo, user)
     values = {"arrival_rate": values.pop("rate"), **values}
+    values |= bound_values(values, worth, workload, profile, limits)
     rate = values["arrival_rate"] if cell.rate is None else cell.rate
     if folder is not None:
-        _write_requests(log, study, cell, rate, folder)
-    return CellResult(cell, rate, values, count_latencies(log))
+        _write_requests(per_request(log, slo, user), cell, rate, folder)
+    classes = class_values(log, slo, user) if len(log.class_names) > 1 else {}
+    return CellResult(cell, rate, values, count_latencies(log), classes)
 
 
-def _write_requests(log: TokenLog, study: StudySpec, cell: Cell, rate: float, folder: Path) -> None:
-    table = per_request(log, study.slo, study.user)
+@lru_cache(maxsize=1)
+def _judgement(study: StudySpec, rate: float | None, seed: int) -> tuple[SLOs, User, float]:
+    workload = cell_workload(study, rate, seed)
+    slo, user = judges(workload, study)
+    return slo, user, worth_alone(workload, load_profile(study.profile), user)
+
+
+def _write_requests(table: pd.DataFrame, cell: Cell, rate: float, folder: Path) -> None:
     for name, value in (("seed", cell.seed), ("rate", rate), ("policy", cell.policy)):
         table.insert(0, name, value)
     table.to_parquet(folder / cell.file_name, index=False)
 
 
-@lru_cache(maxsize=1)
-def _workload(
-    spec: TraceWorkload | SyntheticWorkload,
-    requests: int | None,
-    window: float | None,
-    rate: float | None,
-    seed: int,
-) -> Workload:
+def _requests(study: StudySpec, rate: float | None, seed: int) -> Workload:
+    spec, requests, window = study.workload, study.requests, study.window
     if isinstance(spec, TraceWorkload):
         workload = _trace(spec.trace, spec.format, requests, seed)
         workload = workload if rate is None else rescale_rate(workload, rate)
@@ -148,10 +165,11 @@ def _workload(
             return workload
         return first_requests(workload, int(np.searchsorted(workload.arrival, window)))
     assert rate is not None
-    arrivals = PoissonArrivals(rate) if spec.cv is None else GammaArrivals(rate, spec.cv)
-    return synthetic_workload(
-        arrivals, load_length_table(spec.lengths), num_requests=requests, window=window, seed=seed, name=spec.lengths
-    )
+    arrivals = spec.process(rate)
+    if isinstance(spec, MixedWorkload):
+        return mixed_workload(arrivals, spec.classes, num_requests=requests, window=window, seed=seed)
+    lengths = load_length_table(spec.lengths)
+    return synthetic_workload(arrivals, lengths, num_requests=requests, window=window, seed=seed, name=spec.lengths)
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from experiments import profiles_cli
+from experiments import policies_cli, profiles_cli
 from experiments.compare import compare
 from experiments.score import score
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(compare)
 app.command()(score)
+app.add_typer(policies_cli.app, name="policies")
 app.add_typer(profiles_cli.app, name="profiles")
 
 

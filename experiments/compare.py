@@ -51,7 +51,7 @@ def compare(
         str | None, typer.Option(metavar="NAME", help="Its format, if not to be found out.")
     ] = None,
     lengths: Annotated[str | None, typer.Option(metavar="TABLE", help="Draw lengths from this table instead.")] = None,
-    arrivals: Annotated[str | None, typer.Option(metavar="poisson|gamma", help="Arrival process.")] = None,
+    arrivals: Annotated[str | None, typer.Option(metavar="poisson|gamma|burst", help="Arrival process.")] = None,
     cv: Annotated[float | None, typer.Option(help="Coefficient of variation of gamma gaps.")] = None,
     rate: Annotated[
         list[str] | None,
@@ -60,13 +60,18 @@ def compare(
     requests: Annotated[int | None, typer.Option("--requests", "--limit", help="Requests of each run.")] = None,
     window: Annotated[float | None, typer.Option(metavar="S", help="Seconds in which requests arrive.")] = None,
     profile: Annotated[str | None, typer.Option(metavar="NAME", help="Hardware profile, or a YAML file.")] = None,
-    policies: Annotated[str | None, typer.Option(metavar="A,B:x=1", help="Policies, with their settings.")] = None,
+    policies: Annotated[
+        str | None, typer.Option(metavar="A,B:x=1", help="Policies and engine presets (see `smoothserve policies`).")
+    ] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of replications.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first replication.")] = None,
     slo: Annotated[
         list[str] | None, typer.Option(metavar="ttft:1000,tbt:100", help="Bounds in milliseconds; repeatable.")
     ] = None,
-    speed: Annotated[float | None, typer.Option(metavar="TOKENS/S", help="Reading speed.")] = None,
+    speed: Annotated[
+        str | None, typer.Option(metavar="TOKENS/S|age|language", help="Reading speed, or a mix of readers.")
+    ] = None,
+    expected_ttft: Annotated[float | None, typer.Option(metavar="S", help="First token as QoE expects it.")] = None,
     alpha: Annotated[float | None, typer.Option(help="Price of waiting.")] = None,
     origin: Annotated[str | None, typer.Option(metavar="submission|first_token", help="Start of deadlines.")] = None,
     f: Annotated[str | None, typer.Option("--f", metavar="seconds|share", help="Loss by idle latency.")] = None,
@@ -77,6 +82,17 @@ def compare(
         str | None, typer.Option(metavar="patience|ignore|idle_until_drop", help="How a dropped user waits.")
     ] = None,
     patience: Annotated[float | None, typer.Option(metavar="S", help="How long a dropped user waits.")] = None,
+    impatience: Annotated[
+        str | None,
+        typer.Option(metavar="S|constant:S", help="Mean wait for a first token after which users leave."),
+    ] = None,
+    prediction_sigma: Annotated[
+        float | None, typer.Option(metavar="SIGMA", help="Let policies see output lengths with this lognormal error.")
+    ] = None,
+    delivery: Annotated[
+        str | None,
+        typer.Option(metavar="immediate|hold_tokens:gap=S|pace:speed=X", help="How tokens reach users."),
+    ] = None,
     max_concurrency: Annotated[int | None, typer.Option(help="Closed loop: requests at the server at once.")] = None,
     max_num_seqs: Annotated[int | None, typer.Option(help="Requests running at once.")] = None,
     max_num_batched_tokens: Annotated[int | None, typer.Option(help="Tokens of an iteration.")] = None,

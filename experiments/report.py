@@ -12,8 +12,8 @@ from typing import Any
 from experiments.aggregate import Row, json_row
 from experiments.labels import settings_note
 from experiments.numbers import number
-from experiments.study import StudySpec, SyntheticWorkload
-from experiments.table import result_table
+from experiments.study import MixedWorkload, StudySpec, SyntheticWorkload, TraceWorkload
+from experiments.table import class_table, result_table
 from experiments.verdict import scores, verdict
 from hardware_profiles import load_profile
 
@@ -34,6 +34,9 @@ def print_report(study: StudySpec, table: Sequence[Row], out: Path) -> None:
     console = Console(width=width, highlight=False, markup=False)
     console.print(f"{headline(study)}\n")
     console.print(result_table(table, console.width))
+    if (classes := class_table(table, console.width)) is not None:
+        console.print("\nBy class of requests\n")
+        console.print(classes)
     console.print(f"\n{verdict(table)}")
     console.print(_legend(study, table), style="dim")
     console.print(f"Written to {out}: summary.csv, figures/ and more.", soft_wrap=True)
@@ -41,13 +44,18 @@ def print_report(study: StudySpec, table: Sequence[Row], out: Path) -> None:
 
 def headline(study: StudySpec) -> str:
     """What was run, in a line: workload, hardware, settings of policies, SLO."""
-    load = study.workload
-    if isinstance(load, SyntheticWorkload):
-        what = f"{load.lengths} lengths, {load.arrivals} arrivals" + (f" (cv {load.cv:g})" if load.cv else "")
-    else:
-        what = f"trace {Path(load.trace).name}"
+    what = _requests(study.workload)
     parts = [what, study.profile, settings_note(study.policies), f"SLO {study.slo.spell()} ms" if study.slo else ""]
     return f"{study.name}: " + ", ".join(filter(None, parts))
+
+
+def _requests(load: TraceWorkload | SyntheticWorkload | MixedWorkload) -> str:
+    if isinstance(load, TraceWorkload):
+        return f"trace {Path(load.trace).name}"
+    arrivals = f"{load.arrivals} arrivals" + (f" (cv {load.cv:g})" if load.cv else "")
+    if isinstance(load, SyntheticWorkload):
+        return f"{load.lengths} lengths, {arrivals}"
+    return f"{', '.join(f'{each.name} ({each.lengths} lengths)' for each in load.classes)}, {arrivals}"
 
 
 def _legend(study: StudySpec, table: Sequence[Row]) -> str:
@@ -58,7 +66,9 @@ def _legend(study: StudySpec, table: Sequence[Row]) -> str:
     replications = ""
     if len(study.seeds) > 1:
         replications = f"± is the half-width of the 95 % interval over {len(study.seeds)} seeds. "
-    return f"{replications}Requests arrive for {window} s; goodputs are per second of the {per}. {_overhead(study)}"
+    of_bound = "Of bound: smooth goodput over what it could be if each request had the GPU to itself."
+    rates = f"Requests arrive for {window} s; goodputs are per second of the {per}."
+    return " ".join([f"{replications}{rates}", of_bound, _overhead(study)])
 
 
 def _overhead(study: StudySpec) -> str:

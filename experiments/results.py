@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.aggregate import Row, run_frame, summary_frame
+from experiments.aggregate import Row, class_frame, run_frame, summary_frame
 from experiments.distributions import EDGES
 from experiments.study import StudySpec
 
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 META = "meta.json"
-_FILES = {"summary.csv", "summary.parquet", "runs.parquet", "latencies.parquet", "study.yaml", META}
+_FILES = {
+    "summary.csv",
+    "summary.parquet",
+    "runs.parquet",
+    "latencies.parquet",
+    "study.yaml",
+    META,
+    "by_class.csv",
+    "by_class.parquet",
+}
 _FOLDERS = {"figures": ".png", "requests": ".parquet"}
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy", "simpy", "matplotlib")
 
@@ -26,13 +35,14 @@ _LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy", "simpy", "matplotlib")
 def write_results(folder: Path, study: StudySpec, table: Sequence[Row]) -> None:
     """Write everything but the figures and the per-request tables to `folder`, which exists.
 
-    summary.csv, summary.parquet: a row per policy and rate. runs.parquet: a row per run.
+    summary.csv, summary.parquet: a row per policy and rate. by_class.csv, by_class.parquet: a row per policy, rate
+    and class, where requests are of several. runs.parquet: a row per run.
     latencies.parquet: counts of TTFT and TBT in bins. study.yaml: the study, every default spelled out.
     meta.json: date, versions and machine; the only file that two runs of one study do not share.
     """
-    summary = summary_frame(table)
-    summary.to_csv(folder / "summary.csv", index=False, lineterminator="\n")
-    summary.to_parquet(folder / "summary.parquet", index=False)
+    _write_table(summary_frame(table), folder / "summary")
+    if any(row.classes for row in table):
+        _write_table(class_frame(table), folder / "by_class")
     run_frame([run for row in table for run in row.runs]).to_parquet(folder / "runs.parquet", index=False)
     _latency_frame(table).to_parquet(folder / "latencies.parquet", index=False)
     (folder / "study.yaml").write_text(study.to_yaml(), encoding="utf-8")
@@ -45,6 +55,11 @@ def write_results(folder: Path, study: StudySpec, table: Sequence[Row]) -> None:
         "libraries": {name: version(name) for name in _LIBRARIES},
     }
     (folder / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    table.to_csv(path.with_suffix(".csv"), index=False, lineterminator="\n")
+    table.to_parquet(path.with_suffix(".parquet"), index=False)
 
 
 def not_ours(folder: Path) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -19,6 +19,7 @@ from pydantic import (
 
 from simulator.metrics import SLO, User
 from simulator.policy import EngineLimits
+from simulator.workload import Arrivals, BurstCycle, GammaArrivals, Impatience, PoissonArrivals, RequestClass
 
 
 class _Frozen(BaseModel):
@@ -33,23 +34,58 @@ class TraceWorkload(_Frozen):
     sha256: str | None = Field(default=None, description="hash of the file's bytes, hexadecimal")
 
 
-class SyntheticWorkload(_Frozen):
-    """Requests drawn from a length table, arriving by a renewal process."""
-
-    lengths: str = Field(description="name of a length table")
-    arrivals: Literal["poisson", "gamma"] = "poisson"
+class _Arrivals(_Frozen):
+    arrivals: Literal["poisson", "gamma", "burst"] = "poisson"
     cv: float | None = Field(default=None, gt=0, description="coefficient of variation of the gamma gaps")
+    height: float | None = Field(default=None, ge=1, description="rate in a burst over the mean rate; 2 if not given")
+    width: float | None = Field(default=None, gt=0, lt=1, description="share of a cycle that is burst; 0.35")
+    period: float | None = Field(default=None, gt=0, description="s: length of a burst cycle; 1200")
 
     @model_validator(mode="after")
-    def _only_gamma_has_cv(self) -> SyntheticWorkload:
+    def _suits_its_process(self) -> Self:
         if (self.arrivals == "gamma") != (self.cv is not None):
             raise ValueError(f"gamma arrivals need a cv and poisson ones have none, got {self.arrivals}, cv {self.cv}")
+        if self.arrivals != "burst" and self._cycle():
+            raise ValueError(f"{', '.join(self._cycle())}: of burst arrivals, got {self.arrivals}")
         return self
+
+    def _cycle(self) -> dict[str, float]:
+        cycle = {"height": self.height, "width": self.width, "period": self.period}
+        return {name: value for name, value in cycle.items() if value is not None}
+
+    def process(self, rate: float) -> Arrivals:
+        """The arrival process at `rate` requests/s."""
+        if self.arrivals == "burst":
+            return BurstCycle(rate, **self._cycle())
+        return PoissonArrivals(rate) if self.cv is None else GammaArrivals(rate, self.cv)
+
+
+class SyntheticWorkload(_Arrivals):
+    """Requests drawn from a length table."""
+
+    lengths: str = Field(description="name of a length table")
+
+
+class MixedWorkload(_Arrivals):
+    """Requests of several classes in one stream, each with lengths and users of its own."""
+
+    classes: tuple[RequestClass, ...] = Field(min_length=1)
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct_names(cls, classes: tuple[RequestClass, ...]) -> tuple[RequestClass, ...]:
+        names = [each.name for each in classes]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise ValueError(f"{name} is the name of two classes")
+        return classes
 
 
 def _kind(workload: Any) -> str:
     if isinstance(workload, TraceWorkload) or (isinstance(workload, dict) and "trace" in workload):
         return "trace"
+    if isinstance(workload, MixedWorkload) or (isinstance(workload, dict) and "classes" in workload):
+        return "classes"
     return "lengths"
 
 
@@ -59,18 +95,26 @@ def _count_to_list(seeds: Any) -> Any:
     return list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
 
 
+def _impatience(value: Any) -> Any:
+    return Impatience.parse(str(value)) if isinstance(value, str | int | float) else value
+
+
 class StudySpec(_Frozen):
     """Everything that determines the numbers of a study: the same spec gives the same bytes.
 
     Times in seconds, rates in requests/s. Cells are policies × rates × seeds; the policies of one rate and seed
-    get the same workload. A trace without `rates` keeps its own.
+    get the same workload. A policy is a spec as for `experiments.contender.contender`. A trace without `rates`
+    keeps its own.
 
     Raises ValidationError on a field that is unknown, missing or out of its range.
     """
 
     name: str = "study"
     workload: Annotated[
-        Annotated[TraceWorkload, Tag("trace")] | Annotated[SyntheticWorkload, Tag("lengths")], Discriminator(_kind)
+        Annotated[TraceWorkload, Tag("trace")]
+        | Annotated[SyntheticWorkload, Tag("lengths")]
+        | Annotated[MixedWorkload, Tag("classes")],
+        Discriminator(_kind),
     ]
     rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
     requests: int | None = Field(default=None, ge=1, description="requests of a run; of a trace, the first ones")
@@ -82,6 +126,13 @@ class StudySpec(_Frozen):
     )
     slo: SLO | None = None
     user: User = User()
+    impatience: Annotated[Impatience | None, BeforeValidator(_impatience)] = Field(
+        default=None, description="how long users wait for a first token before they leave; for ever if not given"
+    )
+    prediction_sigma: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="policies see output lengths with this lognormal error"
+    )
+    delivery: str = Field(default="immediate", description="how tokens reach users, where a policy does not say")
     limits: EngineLimits = EngineLimits()
     max_concurrency: int | None = Field(default=None, ge=1, description="closed loop: requests at the server at once")
     oversize: Literal["refuse", "reject"] = Field(
@@ -97,14 +148,22 @@ class StudySpec(_Frozen):
         return values
 
     @model_validator(mode="after")
-    def _synthetic_is_bounded(self) -> StudySpec:
-        if isinstance(self.workload, SyntheticWorkload):
+    def _synthetic_is_bounded(self) -> Self:
+        if not isinstance(self.workload, TraceWorkload):
             if not self.rates:
                 raise ValueError("a synthetic workload needs at least one rate")
             if (self.requests is None) == (self.window is None):
                 raise ValueError("a synthetic workload needs either requests or window")
         if self.window is not None and any(map(math.isinf, self.rates)):
             raise ValueError("an infinite rate needs requests, not window")
+        return self
+
+    @model_validator(mode="after")
+    def _promises_all_or_none(self) -> Self:
+        if isinstance(self.workload, MixedWorkload) and self.slo is None:
+            without = [each.name for each in self.workload.classes if each.slo is None]
+            if 0 < len(without) < len(self.workload.classes):
+                raise ValueError(f"class {without[0]} has no SLO while others do: give it one, or the study")
         return self
 
     @property

@@ -63,7 +63,7 @@ def _one_line(error: ErrorDetails, source: str, options: Mapping[str, str]) -> s
     place = [str(part) for part in error["loc"]]
     if place[:1] == ["workload"]:
         del place[1:2]
-    place = place[:2]
+    place = place[: 4 if place[1:2] == ["classes"] else 2]
     field = ".".join(place)
     head = next((options[key] for key in (field, *place[:1]) if key in options), None)
     head = head or ": ".join(filter(None, (source, field)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.study import StudySpec
 from experiments.study_files import default_study_fields, make_study, read_fields
-from simulator.metrics import SLO
+from simulator.metrics import MIXES, SLO
 
 _PLACES = {
     "profile": ("profile",),
@@ -26,6 +26,10 @@ _PLACES = {
     "l0": ("user", "l0"),
     "abandonment": ("user", "abandonment"),
     "patience": ("user", "patience"),
+    "impatience": ("impatience",),
+    "prediction_sigma": ("prediction_sigma",),
+    "delivery": ("delivery",),
+    "expected_ttft": ("user", "qoe", "ttft"),
     "max_num_seqs": ("limits", "max_num_seqs"),
     "max_num_batched_tokens": ("limits", "max_num_batched_tokens"),
     "max_model_len": ("limits", "max_model_len"),
@@ -48,7 +52,7 @@ def study_from(path: Path | None, given: Mapping[str, Any]) -> StudySpec:
         _replace_workload(fields, given, built_in=path is None)
     for name, place in _PLACES.items():
         if name in given:
-            _put(fields, place, given[name])
+            _put(fields, place, _speed(given[name]) if name == "speed" else given[name])
     _bound_once(fields, given)
     _lists(fields, given)
     options = {".".join(place): _option(name) for name, place in _PLACES.items()}
@@ -77,6 +81,16 @@ def _put(fields: dict[str, Any], place: tuple[str, ...], value: Any) -> None:
         inner = fields.get(part)
         fields[part] = fields = dict(inner) if isinstance(inner, dict) else {}
     fields[place[-1]] = value
+
+
+def _speed(text: str) -> float | str:
+    """A number, or the name of a mix of readers."""
+    if text in MIXES:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--speed: {text!r} is neither a number nor one of {', '.join(MIXES)}") from None
 
 
 def _bound_once(fields: dict[str, Any], given: Mapping[str, Any]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from policies import policy_names
+from policies.presets import PRESETS
 
 FIGURE_STYLE: dict[str, Any] = {
     "figure.dpi": 100,
@@ -52,14 +54,18 @@ class PolicyStyle(NamedTuple):
 
 
 def policy_styles(policies: Iterable[str]) -> dict[str, PolicyStyle]:
-    """Colour and marker by the place of the policy's name in the registry; variants of one differ in the dash."""
-    known = {name: i for i, name in enumerate(policy_names())}
+    """Looks by the place of the policy's name in the registry; variants of one differ in marker and dash.
+
+    Each further round of the colours moves marker and dash on by one, so that no two of 28 policies look alike.
+    """
+    known = {name: i for i, name in enumerate([*policy_names(), *PRESETS])}
     variants: dict[str, int] = {}
     styles = {}
     for policy in dict.fromkeys(policies):
-        name = policy.partition(":")[0]
+        name = re.split("[:@]", policy)[0]
         place = known.setdefault(name, len(known))
         variant = variants[name] = variants.get(name, -1) + 1
-        colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[(place + variant) % len(_MARKERS)]
-        styles[policy] = PolicyStyle(colour, marker, _DASHES[variant % len(_DASHES)])
+        shift = variant + place // len(_COLOURS)
+        colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[(place + shift) % len(_MARKERS)]
+        styles[policy] = PolicyStyle(colour, marker, _DASHES[shift % len(_DASHES)])
     return styles
