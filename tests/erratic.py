@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import PrivateAttr
 
 from simulator import NONE, PolicyEvent, ReplicaView, RequestState, SchedulerPolicy, StepPlan
-from simulator.policy import Preemption
+from simulator.policy import Preemption, changes_more_than_decodes
 
 
 class Erratic(SchedulerPolicy):
@@ -54,7 +54,22 @@ class Erratic(SchedulerPolicy):
             again["replan_after"] = 1 + dice.below(40)
         if dice.below(3) == 0:
             again["replan_at"] = view.now + (1 + dice.below(64)) / 16
+        if decodes and not prefill and dice.below(3) == 0:
+            again["speculate"] = self._drafts(view, decodes, free, dice)
         return StepPlan(prefill=prefill, decode=tuple(r.id for r in decodes), **again)
+
+    @staticmethod
+    def _drafts(view: ReplicaView, decodes: list[RequestState], free: int, dice: _Dice) -> dict[int, int]:
+        kv, drafts = view.kv, {}
+        tokens = view.limits.max_num_batched_tokens - len(decodes)
+        for request in decodes:
+            after = request.num_computed_tokens + 1
+            depth = min(dice.below(20), tokens, (free + kv.blocks_for(after)) * kv.block_size - after)
+            if depth > 0:
+                drafts[request.id] = depth
+                tokens -= depth
+                free -= kv.blocks_for(after + depth) - kv.blocks_for(after)
+        return drafts
 
     @staticmethod
     def _how(view: ReplicaView, victims: list[RequestState], dice: _Dice) -> dict[int, Preemption]:
@@ -108,8 +123,8 @@ class Erratic(SchedulerPolicy):
             self._known[event.request.id] = event.request
         elif event.request is not None:
             del self._known[event.request.id]
-        if event.plan is not None and not (event.plan.prefill or event.plan.preempt or event.plan.drop):
-            self._held = event.plan if not event.plan.resume else None
+        if event.plan is not None and not changes_more_than_decodes(event.plan):
+            self._held = event.plan
             self._held_at = event.iteration
 
 

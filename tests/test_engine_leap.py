@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from policies import make_policy, policy_names
 from simulator import EngineLimits, SchedulerPolicy, TokenLog, simulate
 from simulator.latency import Batch
+from simulator.metrics.slo import SLO
 from simulator.swap_space import HostLink
 from simulator.workload.workload import Workload
 from tests.erratic import Erratic
@@ -61,8 +62,28 @@ def scenarios(draw: st.DrawFn) -> tuple[Workload, Machine, EngineLimits, dict[st
     )
     options = {"max_concurrency": draw(st.sampled_from([None, 1, 3])), "until": draw(st.sampled_from([None, 7.5]))}
     patience = draw(st.sampled_from([np.inf, 0.5, 2.0])) * np.ones(n)
-    load = Workload("random", arrival, np.array(prompt), np.array(output), patience=patience)
+    load = Workload("random", arrival, np.array(prompt), np.array(output), patience=patience, **draw(people(n)))
     return load, machine, limits, options
+
+
+@st.composite
+def people(draw: st.DrawFn, n: int) -> dict[str, object]:
+    """Clients, promises, expectations and predictions, so that every policy has something to choose by."""
+
+    def slo() -> SLO:
+        ttft, tbt, tpot, e2e = (draw(st.sampled_from([0.25, 1.0, 3.0, 20.0])) for _ in range(4))
+        return SLO(ttft=ttft, tbt=tbt, tpot=tpot, e2e=e2e, speed=draw(st.sampled_from([0.25, 1.0, 4.0])))
+
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    return {
+        "request_class": rng.integers(0, 2, n),
+        "class_names": ("chat", "code"),
+        "class_slos": (slo(), slo()),
+        "client": rng.integers(0, draw(st.sampled_from([1, 3])), n),
+        "expected_ttft": rng.choice([0.25, 1.0], n),
+        "speed": np.where(rng.random(n) < 0.5, rng.choice([1.0, 8.0], n), np.nan),
+        "predicted_output_length": rng.integers(1, 60, n) + 0.5,
+    }
 
 
 def both(policies: tuple[SchedulerPolicy, SchedulerPolicy], scenario: tuple) -> TokenLog:  # type: ignore[type-arg]
@@ -77,7 +98,27 @@ def both(policies: tuple[SchedulerPolicy, SchedulerPolicy], scenario: tuple) -> 
     return leapt
 
 
-@pytest.mark.parametrize("spec", [*policy_names(), "chunked_prefill:token_budget=48", "chunked_prefill:token_budget=7"])
+SPECS = [
+    *policy_names(),
+    "chunked_prefill:token_budget=48",
+    "chunked_prefill:token_budget=7",
+    "static_batching:batch_size=3",
+    "srpt_oracle:preemptive=true",
+    *(
+        f"drop_on_miss:on={on}:variant={variant}:inner={inner}"
+        for on, inner in [
+            ("ttft", "edf"),
+            ("tbt", "chunked_prefill/token_budget=16"),
+            ("tpot", "fair_share"),
+            ("deadlines", "fcfs"),
+        ]
+        for variant in ("already_missed", "will_miss")
+    ),
+    "drop_on_miss:on=deadlines:variant=before_first_token_only:inner=least_slack",
+]
+
+
+@pytest.mark.parametrize("spec", SPECS)
 @settings(max_examples=300, deadline=None)
 @given(scenario=scenarios())
 def test_every_policy_leaps_as_it_steps(spec: str, scenario: tuple) -> None:  # type: ignore[type-arg]

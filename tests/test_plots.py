@@ -15,6 +15,8 @@ from experiments.plots import plot_latency, plot_score_by_policy, plot_score_by_
 from experiments.study import StudySpec
 from experiments.style import policy_styles
 from experiments.verdict import Score
+from policies.presets import PRESETS
+from policies.registry import policy_names
 
 SCORE = Score("smooth_goodput_tokens_per_s_window", "smooth goodput", "tokens/s")
 STUDY = StudySpec.model_validate(
@@ -84,6 +86,12 @@ def test_a_policy_always_looks_the_same_and_policies_differ() -> None:
     assert both["fcfs"].marker != both["chunked_prefill"].marker
     variants = policy_styles(["chunked_prefill", "chunked_prefill:token_budget=1", "outsider"])
     assert len(set(variants.values())) == 3
+    everyone = [*policy_names(), *PRESETS]
+    assert len(set(policy_styles(everyone).values())) == len(everyone)
+    assert (
+        policy_styles(["vllm_v1", "vllm_v1@pace"])["vllm_v1@pace"].colour
+        == policy_styles(["vllm_v1"])["vllm_v1"].colour
+    )
 
 
 @pytest.mark.parametrize("rates", [[1.0, 2.0], [3.0], [np.inf], [1.0, np.inf], [1.0, 2.0, np.inf]])

@@ -20,7 +20,7 @@ from tests.erratic import Erratic
 from tests.support import Machine, a100_like, workload
 
 
-@pytest.mark.parametrize("spec", [*policy_names(), "chunked_prefill:token_budget=16"])
+@pytest.mark.parametrize("spec", [*policy_names(), "chunked_prefill:token_budget=16", "srpt_oracle:preemptive=true"])
 def test_every_policy_conforms(spec: str) -> None:
     check_policy(spec)
 

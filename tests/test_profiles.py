@@ -160,3 +160,13 @@ def _batch(chunk: tuple[int, int], decoding: tuple[int, int]) -> Batch:
 
 def _shipped_text() -> str:
     return data_folder("profiles").joinpath(*f"{A100}.yaml".split("/")).read_text(encoding="utf-8")
+
+
+def test_a_profile_knows_its_link_to_the_host() -> None:
+    link = load_profile("a100-80gb/llama-3-8b/tp2").host_link
+    assert link is not None
+    assert (link.kv_bytes_per_token, link.bytes_per_s) == (131_072 / 2, 3.2e10)
+    unknown = load_profile("a100-80gb/llama-3-8b/tp1").model_copy(
+        update={"device": "b300", "name": "b300/llama-3-8b/tp1"}
+    )
+    assert unknown.host_link is None

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from experiments.cells import cells, pinned
-from experiments.study import StudySpec
+from experiments.cells import cells, check_names, pinned
+from experiments.study import MixedWorkload, StudySpec, SyntheticWorkload
 from experiments.study_files import default_study_fields, load_study, make_study
 from experiments.study_options import study_from
+from simulator.workload import BurstCycle, Impatience
 
 SMALL = {
     "workload": {"lengths": "azure-conv"},
@@ -79,6 +80,11 @@ def test_file_names_of_cells_differ() -> None:
         ({"oversize": "drop"}, "oversize: should be 'refuse' or 'reject', got 'drop'"),
         ({"workload": {"lengths": "a", "arrivals": "gamma"}}, "workload: gamma arrivals need a cv"),
         ({"workload": {"lengths": "a", "cv": 2}}, "workload: gamma arrivals need a cv"),
+        ({"workload": {"lengths": "a", "height": 2}}, "workload: height: of burst arrivals, got poisson"),
+        ({"impatience": 0}, "impatience: patience '0' must be positive and finite"),
+        ({"impatience": {"mean": 1, "distribution": "normal"}}, "impatience.distribution: should be 'exponential' or"),
+        ({"prediction_sigma": -1}, "prediction_sigma: should be greater than or equal to 0, got -1"),
+        ({"delivery": 3}, "delivery: should be a valid string, got 3"),
         ({"workload": {"lengths": "a", "limit": 2}}, "workload.limit: unknown field"),
         ({"workload": {"trace": "a", "cv": 2}}, "workload.cv: unknown field"),
         ({"workload": {}}, "workload.lengths: is missing"),
@@ -133,7 +139,7 @@ def test_options_go_over_the_study_file(tmp_path: Path) -> None:
     assert study.limits.max_num_seqs == 8
     assert study.seeds == (5, 6)
     assert study.policies == ("chunked_prefill:token_budget=64", "fcfs")
-    assert study.workload.model_dump() == {"lengths": "azure-conv", "arrivals": "gamma", "cv": 2.0}
+    assert study.workload.model_dump(exclude_none=True) == {"lengths": "azure-conv", "arrivals": "gamma", "cv": 2.0}
 
 
 def test_requests_and_window_replace_one_another() -> None:
@@ -168,7 +174,38 @@ def test_study_pins_its_trace(tmp_path: Path) -> None:
         pinned(once)
 
 
-def test_study_in_the_readme_loads(tmp_path: Path) -> None:
+def test_studies_in_the_readme_load(tmp_path: Path) -> None:
     text = (Path(__file__).parents[1] / "experiments" / "README.md").read_text(encoding="utf-8")
-    block = text.split("```yaml\n")[1].split("```")[0]
-    assert load_study(write(tmp_path, block)).name == "chat"
+    whole, workload = (part.split("```")[0] for part in text.split("```yaml\n")[1:])
+    study = load_study(write(tmp_path, whole))
+    check_names(study)
+    assert study.name == "chat"
+    mixed = make_study({**SMALL, **yaml.safe_load(workload), "slo": {"ttft": 1}}, "README")
+    check_names(mixed)
+    assert isinstance(mixed.workload, MixedWorkload)
+    assert [each.name for each in mixed.workload.classes] == ["chat", "code", "summaries"]
+
+
+def test_burst_arrivals_take_the_settings_of_a_cycle() -> None:
+    fields = {**SMALL, "workload": {"lengths": "azure-conv", "arrivals": "burst", "height": 1.5, "period": 600}}
+    workload = make_study(fields, "x").workload
+    assert isinstance(workload, SyntheticWorkload)
+    assert workload.process(3.0) == BurstCycle(3.0, height=1.5, width=0.35, period=600.0)
+
+
+def test_options_about_people(tmp_path: Path) -> None:
+    given = {
+        "speed": "age",
+        "impatience": "constant:3",
+        "prediction_sigma": 0.5,
+        "delivery": "pace",
+        "expected_ttft": 2.0,
+    }
+    study = study_from(write(tmp_path, yaml.safe_dump(SMALL)), given)
+    assert (study.user.speed, study.user.qoe.ttft) == ("age", 2.0)
+    assert study.impatience == Impatience(mean=3.0, distribution="constant")
+    assert (study.prediction_sigma, study.delivery) == (0.5, "pace")
+    assert load_study(write(tmp_path, study.to_yaml())) == study
+    assert study_from(None, {"speed": "7.5"}).user.speed == 7.5
+    with pytest.raises(ValueError, match="--speed: 'fast' is neither a number nor one of age, language"):
+        study_from(None, {"speed": "fast"})

@@ -62,11 +62,12 @@ def simulated(draw):
             at = draw(st.integers(at, len(ends)))
             steps = draw(st.integers(0, len(ends) - at))
             head = draw(st.sampled_from([NAN, 0.5, 7.25]))
-            columns.append((request, head, at, steps))
-            expected[-1] += ([] if math.isnan(head) else [head]) + ends[at : at + steps]
+            head_tokens = 0 if math.isnan(head) else draw(st.integers(1, 4))
+            columns.append((request, head, at, steps, head_tokens))
+            expected[-1] += [head] * head_tokens + ends[at : at + steps]
             at += steps
-    request, head, first_step, num_steps = zip(*columns, strict=True) if columns else ((),) * 4
-    segments = Segments(ints(request), np.array(head, dtype=np.float64), ints(first_step), ints(num_steps))
+    request, head, *counts = zip(*columns, strict=True) if columns else ((),) * 5
+    segments = Segments(ints(request), np.array(head, dtype=np.float64), *map(ints, counts))
     log = log_of([row(0.0, [])] * len(expected), segments=segments, runs=runs, measured=None)
     return log, expected
 

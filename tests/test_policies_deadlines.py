@@ -1,0 +1,125 @@
+"""What edf and least_slack decide, as timelines worked out by hand; times are dyadic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from policies import make_policy
+from policies.edf import Edf
+from simulator import EventKind, PolicyEvent, ReplicaView, RequestState, StepPlan, simulate
+from simulator.metrics.slo import SLO
+from simulator.workload import Workload
+from tests.support import ConstantLatency, Machine, workload
+from tests.test_engine_leap import scenarios
+from tests.timelines import MODES, ONE_SEAT, second_by_second, starts, tokens
+
+
+def promised(load: Workload, classes: Sequence[int], *slos: SLO) -> Workload:
+    names = tuple(f"class {i}" for i in range(len(slos)))
+    return replace(load, request_class=np.array(classes), class_names=names, class_slos=slos)
+
+
+@MODES
+def test_edf_prefills_when_the_first_token_is_due_before_the_others(leap: bool) -> None:
+    load = promised(workload([0.0, 0.5], 16, [8, 1]), [0, 1], SLO(ttft=9, tbt=3), SLO(ttft=6.5))
+    log = second_by_second(load, "edf", leap=leap)
+    # 1 is due at 7, request 0 always 3 s after its newest token: from 4 on no earlier than 1
+    assert tokens(log) == [[1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0], [5.0]]
+
+
+@MODES
+def test_edf_follows_the_readers_deadlines(leap: bool) -> None:
+    load = promised(workload([0.0, 0.5], 16, [6, 1]), [0, 1], SLO(speed=0.5), SLO(ttft=6.5))
+    log = second_by_second(load, "edf", leap=leap)
+    # with n tokens, at n, request 0 is due at 2(n + 1): at 3 that is 8, after the 7 of request 1
+    assert tokens(log) == [[1.0, 2.0, 3.0, 5.0, 6.0, 7.0], [4.0]]
+    hasty = replace(load, speed=np.array([1.0, np.nan]))
+    # at n it is due at n + 1, and 7 comes first from 6 on: then it is done
+    assert tokens(second_by_second(hasty, "edf", leap=leap))[1] == [7.0]
+
+
+@MODES
+def test_edf_admits_in_order_of_deadlines(leap: bool) -> None:
+    slos = [SLO(ttft=bound) for bound in (9, 7, 5)]
+    load = promised(workload([0.0, 0.25, 0.25, 0.25], 16, [2, 1, 1, 1]), [0, 0, 1, 2], *slos)
+    assert starts(second_by_second(load, "edf", leap=leap, limits=ONE_SEAT)) == [0, 3, 2, 1]
+
+
+class AskedEachTime(Edf):
+    """Promises nothing and decides anew at every boundary."""
+
+    def plan(self, view: ReplicaView) -> StepPlan:
+        return self.decide(view)
+
+
+@settings(max_examples=100, deadline=None)
+@given(scenario=scenarios())
+def test_between_the_times_at_which_edf_decides_it_would_decide_the_same(scenario: Any) -> None:
+    load, machine, limits, options = scenario
+    load, exact = replace(load, arrival=np.round(4 * load.arrival) / 4), replace(machine, latency=ConstantLatency(0.25))
+    seldom = simulate(load, Edf(), exact, limits=limits, **options)
+    always = simulate(load, AskedEachTime(), exact, limits=limits, leap=False, **options)
+    assert tokens(seldom) == tokens(always)
+
+
+def test_edf_preempts_the_latest_due() -> None:
+    load = promised(workload([0.0, 0.0], 32, [4, 4]), [0, 1], SLO(ttft=20, tbt=9), SLO(ttft=20, tbt=2))
+    log = simulate(load, make_policy("edf"), Machine(ConstantLatency(1.0), 5 * 16))
+    assert log.events is not None
+    assert log.events.request[log.events.kind == EventKind.PREEMPT_RECOMPUTE].tolist() == [0]
+
+
+def test_deadline_policies_need_promises_or_bounds_of_their_own() -> None:
+    load = workload([0.0, 0.5], 16, [8, 1])
+    for name in ("edf", "least_slack"):
+        with pytest.raises(ValueError, match=f"{name}: request 0 was promised nothing"):
+            second_by_second(load, name)
+    assert tokens(second_by_second(load, "edf:ttft=6.5:tbt=3"))[1] == [5.0]
+    assert tokens(second_by_second(replace(load, speed=np.array([0.5, 0.5])), "edf"))[1] == [2.0]
+
+
+class TokensTakeTime:
+    """1 s an iteration, and 1/64 s more for each prefill token."""
+
+    def step_time(self, batch: Any) -> float:
+        return float(1.0 + batch.prefill_tokens / 64)
+
+    def decode_run(self, num_decodes: int, kv_tokens: int) -> tuple[float, float]:
+        return 1.0, 0.0
+
+
+@MODES
+def test_least_slack_reckons_with_the_prefill(leap: bool) -> None:
+    load = promised(workload([0.0, 0.5], 64, [8, 1]), [0, 1], SLO(ttft=9, tbt=3), SLO(ttft=7.5))
+    of = {
+        spec: simulate(load, make_policy(spec), Machine(TokensTakeTime()), leap=leap) for spec in ("edf", "least_slack")
+    }
+    # due at 8: edf starts its prefill, of 2 s, at 5; by slack 8 − 2 meets now + 3 − 1 at 4
+    assert tokens(of["edf"])[1] == [7.0]
+    assert tokens(of["least_slack"])[1] == [6.0]
+
+
+@MODES
+def test_of_two_that_are_due_together_the_longer_prompt_goes_first(leap: bool) -> None:
+    load = promised(workload([0.0, 0.0, 0.0], [64, 32, 128], 1), [0, 0, 0], SLO(ttft=9))
+    for spec, order in [("edf", [0, 1, 2]), ("least_slack", [2, 0, 1])]:
+        log = simulate(load, make_policy(spec), Machine(TokensTakeTime()), leap=leap, limits=ONE_SEAT)
+        assert starts(log) == order
+
+
+def test_a_promise_ends_with_an_event_and_not_with_its_repetition() -> None:
+    policy = make_policy("edf:tbt=1")
+    plan = StepPlan(replan_after=5)
+    policy.on_event(PolicyEvent("plan", 0.0, None, plan, 10))
+    policy.on_event(PolicyEvent("plan", 1.0, None, plan, 12))
+    assert policy._promised_after == 10  # type: ignore[attr-defined]
+    policy.on_event(PolicyEvent("plan", 2.0, None, plan, 15))
+    assert policy._promised_after == 15  # type: ignore[attr-defined]
+    policy.on_event(PolicyEvent("arrival", 2.0, RequestState(0, 2.0, 16)))
+    assert policy._promise is None  # type: ignore[attr-defined]

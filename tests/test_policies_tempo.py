@@ -1,0 +1,82 @@
+"""What tempo decides, by its rules, worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from policies.tempo import Tempo, best_window
+from simulator import DECODE_ALL, NONE, PolicyEvent, StepPlan
+from simulator.metrics.slo import SLO
+from tests.policy_views import decoding, request, view_of
+
+
+def test_the_priority_is_the_reward_for_each_second_to_come() -> None:
+    tempo = Tempo()
+    asked = request(0, 20, predicted_output_length=10.0, slo=SLO(e2e=1000.0))
+    of = view_of([], [asked], now=5.0)
+    # 20 s of prefill, 10 tokens at 2 s: 40 s to come; 20 + 8·10 = 100
+    assert tempo.priority(asked, of, 2.0) == 100 / 40
+    asked.slo = SLO(e2e=15.0)  # 5 s have passed, so it ends at 45 s: a third of the reward is left
+    assert tempo.priority(asked, of, 2.0) == pytest.approx(100 / 3 / 40)
+    assert Tempo(decay=2.0).priority(asked, of, 2.0) == pytest.approx(100 / 9 / 40)
+    asked.slo = SLO(ttft=6.0, tpot=1.0)  # 6 s and nine gaps: again 15 s
+    assert tempo.priority(asked, of, 2.0) == pytest.approx(100 / 3 / 40)
+
+
+def test_a_decoding_request_has_only_its_tokens_to_come() -> None:
+    asked = decoding(0, 20, generated=4, first=1.0, predicted_output_length=10.0, slo=SLO(e2e=1000.0))
+    assert Tempo().priority(asked, view_of([asked], now=5.0), 2.0) == 100 / 12
+    asked.predicted_output_length = 2.0  # it has four, so there are five at least
+    assert Tempo().priority(asked, view_of([asked], now=5.0), 2.0) == (20 + 8 * 5) / 2
+
+
+def test_lengths_are_learnt_from_those_that_finished() -> None:
+    tempo, asked = Tempo(output_length=100.0), request(0, 20, slo=SLO(e2e=1e6))
+    of = view_of([], [asked], now=0.0)
+    assert tempo.priority(asked, of, 1.0) == (20 + 800) / 120
+    for tokens in (10, 30):
+        tempo.on_event(PolicyEvent("finish", 1.0, decoding(9, 5, tokens, 0.5)))
+    assert tempo.priority(asked, of, 1.0) == (20 + 160) / 40
+
+
+def test_the_window_is_the_best_run_of_neighbours_in_prompt_length() -> None:
+    kept = [request(i, prompt) for i, prompt in enumerate([50, 10, 40, 20, 30])]
+    # by prompt: 1 (3), 3 (1), 4 (1), 2 (4), 0 (2): pairs 4, 2, 5, 6
+    assert best_window(kept, [2.0, 3.0, 4.0, 1.0, 1.0], 2) == {2, 0}
+    # triples 5, 6, 7
+    assert best_window(kept, [2.0, 3.0, 4.0, 1.0, 1.0], 3) == {4, 2, 0}
+    assert best_window(kept, [1.0] * 5, 2) == {1, 3}
+    assert best_window(kept, [1.0] * 5, 9) == {0, 1, 2, 3, 4}
+
+
+def test_a_frame_exchanges_the_low_priorities_for_the_high_ones() -> None:
+    # a decode step of two takes 2 s; priorities 88/14, 168/32 and for the one that waits 82/(2 + 20)
+    long = SLO(e2e=1e6)
+    runs = [
+        decoding(0, 8, 3, 0.0, slo=long, predicted_output_length=10.0),
+        decoding(1, 8, 4, 0.0, slo=long, predicted_output_length=20.0),
+    ]
+    newcomer = request(2, 2, slo=long, predicted_output_length=10.0)
+    tempo = Tempo()
+    waits = view_of(runs, [newcomer], now=0.0, max_num_seqs=2)
+    assert [tempo.priority(r, waits, 2.0) for r in (*runs, newcomer)] == [88 / 14, 168 / 32, 82 / 22]
+    assert tempo.plan(waits) == StepPlan(replan_after=50)
+    newcomer.predicted_output_length = 1.0  # now (2 + 8)/(2 + 2) = 2.5: still the least
+    assert tempo.plan(waits) == StepPlan(replan_after=50)
+    newcomer.prompt_length, newcomer.predicted_output_length = 40, 1.0  # (40 + 8)/(40 + 2)
+    assert tempo.plan(waits) == StepPlan(replan_after=50)
+    runs[1].predicted_output_length = 200.0
+    runs[1].slo = SLO(e2e=1.0)  # hopelessly late: next to no reward is left
+    assert tempo.plan(waits) == StepPlan(prefill={2: 40}, decode=NONE, preempt={1: "recompute"})
+
+
+def test_between_frames_nobody_is_displaced() -> None:
+    late = decoding(0, 8, 4, 0.0, slo=SLO(e2e=1.0), predicted_output_length=200.0)
+    newcomer = request(1, 2, slo=SLO(e2e=1e6), predicted_output_length=10.0)
+    tempo = Tempo()
+    tempo.on_event(PolicyEvent("plan", 0.0, None, DECODE_ALL, 0))
+    tempo.on_event(PolicyEvent("arrival", 9.0, newcomer))
+    early = view_of([late], [newcomer], now=9.0, iteration=20, max_num_seqs=1)
+    assert tempo.plan(early) == StepPlan(replan_after=30)
+    due = view_of([late], [newcomer], now=9.0, iteration=50, max_num_seqs=1)
+    assert tempo.plan(due) == StepPlan(prefill={1: 2}, decode=NONE, preempt={0: "recompute"})
