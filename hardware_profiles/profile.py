@@ -126,7 +126,11 @@ class Profile(Frozen):
     @cached_property
     def host_link(self) -> HostLink | None:
         """What moving a request's cache to host memory takes, by the data sheets; None where they are not known."""
-        from hardware_profiles.datasheets import kv_split, load_device, load_model  # they are read by name, as profiles are
+        from hardware_profiles.datasheets import (  # they are read by name, as profiles are
+            kv_split,
+            load_device,
+            load_model,
+        )
 
         try:
             device, model = load_device(self.device), load_model(self.model)
