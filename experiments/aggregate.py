@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, isnan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,12 +11,10 @@ import numpy as np
 from experiments.cells import CellResult
 from experiments.distributions import Counts
 from experiments.intervals import Interval, interval
+from experiments.json_numbers import nested, plain
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_LATENCIES = ("ttft", "tbt", "tpot", "e2e")
-_STATISTICS = ("mean", "p50", "p90", "p99")
 
 
 class Row(NamedTuple):
@@ -88,12 +85,12 @@ def json_row(row: Row) -> dict[str, Any]:
     runs were. Where requests are of several classes, `classes` holds an object for each, by its name.
     """
     mean, half_width = _both(row.values)
-    head = {"policy": row.policy, "rate": _plain(row.rate), "num_seeds": len(row.runs), "unstable": row.unstable}
-    half_width["rate"] = _plain(interval([run.rate for run in row.runs]).half_width)
-    plain = head | mean | {"half_width": half_width}
+    head = {"policy": row.policy, "rate": plain(row.rate), "num_seeds": len(row.runs), "unstable": row.unstable}
+    half_width["rate"] = plain(interval([run.rate for run in row.runs]).half_width)
+    row_as_json = head | mean | {"half_width": half_width}
     if row.classes:
-        plain["classes"] = {name: _json_class(values) for name, values in row.classes.items()}
-    return plain
+        row_as_json["classes"] = {name: _json_class(values) for name, values in row.classes.items()}
+    return row_as_json
 
 
 def _json_class(values: Mapping[str, Interval]) -> dict[str, Any]:
@@ -103,8 +100,9 @@ def _json_class(values: Mapping[str, Interval]) -> dict[str, Any]:
 
 def _both(values: Mapping[str, Interval]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Means and half-widths, nested."""
-    mean = _nested({name: value.mean for name, value in values.items()})
-    return mean, _nested({name: value.half_width for name, value in values.items()})
+    named = {"unstable_share" if name == "unstable" else name: value for name, value in values.items()}
+    mean = nested({name: value.mean for name, value in named.items()})
+    return mean, nested({name: value.half_width for name, value in named.items()})
 
 
 def _record(row: Row, more: dict[str, Any], values: Mapping[str, Interval]) -> dict[str, Any]:
@@ -122,22 +120,3 @@ def _row(policy: str, runs: list[CellResult]) -> Row:
 
 def _intervals(runs: Sequence[Mapping[str, float]]) -> dict[str, Interval]:
     return {name: interval([run[name] for run in runs]) for name in runs[0]}
-
-
-def _nested(values: dict[str, float]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for name, value in values.items():
-        family, _, statistic = name.partition("_")
-        whole = name.startswith("num_") and value == round(value) if isfinite(value) else False
-        plain = int(value) if whole else _plain(value)
-        if family in _LATENCIES and statistic in _STATISTICS:
-            nested.setdefault(family, {})[statistic] = plain
-        else:
-            nested["unstable_share" if name == "unstable" else name] = plain
-    return nested
-
-
-def _plain(value: float) -> float | str | None:
-    if isnan(value):
-        return None
-    return value if isfinite(value) else ("inf" if value > 0 else "-inf")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -135,6 +136,8 @@ def run_cell(
     slo, user, worth = _judgement(study, cell.rate, cell.seed)
     values = summary_values(log, slo, user)
     values = {"arrival_rate": values.pop("rate"), **values}
+    under_pressure = log.counters.get("num_iterations_under_pressure", math.nan)
+    values["share_under_pressure"] = under_pressure / max(log.counters["num_iterations"], 1)
     values |= bound_values(values, worth, workload, profile, limits)
     rate = values["arrival_rate"] if cell.rate is None else cell.rate
     if folder is not None:

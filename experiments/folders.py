@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +29,29 @@ def check_target(target: Path, is_ours: Callable[[Path], str | None]) -> None:
         raise ValueError(f"output folder {target}: {parent} is not a folder")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise PermissionError(f"output folder {target}: {parent} is not writable")
+
+
+META = "meta.json"
+"""Every output folder says in this file, under `made_by`, what made it."""
+
+
+def foreign_in(folder: Path, made_by: str, files: Collection[str], folders: Mapping[str, str]) -> str | None:
+    """Why `folder` is not an earlier output of `made_by` that may be replaced whole; None if it is one.
+
+    files: names of what may be in it; folders: the ending of what may be in each folder in it.
+    """
+    try:
+        ours = json.loads((folder / META).read_text(encoding="utf-8"))["made_by"] == made_by
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        return "is not empty and holds no earlier result"
+    for path in sorted(folder.rglob("*")):
+        place = path.relative_to(folder)
+        expected = str(place) in {META, *files, *folders}
+        if not expected and folders.get(str(place.parent)) != path.suffix:
+            return f"holds an earlier result, and {place}, which is no part of it"
+    return None
 
 
 @contextmanager

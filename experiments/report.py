@@ -38,6 +38,8 @@ def print_report(study: StudySpec, table: Sequence[Row], out: Path) -> None:
         console.print("\nBy class of requests\n")
         console.print(classes)
     console.print(f"\n{verdict(table)}")
+    if preemptions := _preemptions(table):
+        console.print(preemptions)
     console.print(_legend(study, table), style="dim")
     console.print(f"Written to {out}: summary.csv, figures/ and more.", soft_wrap=True)
 
@@ -69,6 +71,18 @@ def _legend(study: StudySpec, table: Sequence[Row]) -> str:
     of_bound = "Of bound: smooth goodput over what it could be if each request had the GPU to itself."
     rates = f"Requests arrive for {window} s; goodputs are per second of the {per}."
     return " ".join([f"{replications}{rates}", of_bound, _overhead(study)])
+
+
+def _preemptions(table: Sequence[Row]) -> str:
+    """How often requests were preempted and how long a policy that looks for pressure found some, where it happened."""
+    parts = []
+    for row in table:
+        rate, pressure = (row.values[name].mean for name in ("num_preemptions", "share_under_pressure"))
+        if rate or pressure > 0:
+            each = number(rate / row.values["num_requests"].mean)
+            under = f", {number(100 * pressure)} % of iterations under pressure" if pressure > 0 else ""
+            parts.append(f"{row.policy} at {number(row.rate)} req/s {each}{under}")
+    return f"Preemptions a request: {'; '.join(parts)}." if parts else ""
 
 
 def _overhead(study: StudySpec) -> str:

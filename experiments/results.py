@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 
 from experiments.aggregate import Row, class_frame, run_frame, summary_frame
 from experiments.distributions import EDGES
+from experiments.folders import META, foreign_in
 from experiments.study import StudySpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
-META = "meta.json"
+_MADE_BY = "smoothserve compare"
 _FILES = {
     "summary.csv",
     "summary.parquet",
     "runs.parquet",
     "latencies.parquet",
     "study.yaml",
-    META,
     "by_class.csv",
     "by_class.parquet",
 }
@@ -47,7 +47,7 @@ def write_results(folder: Path, study: StudySpec, table: Sequence[Row]) -> None:
     _latency_frame(table).to_parquet(folder / "latencies.parquet", index=False)
     (folder / "study.yaml").write_text(study.to_yaml(), encoding="utf-8")
     meta = {
-        "made_by": "smoothserve compare",
+        "made_by": _MADE_BY,
         "version": version("smoothserve"),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -64,18 +64,7 @@ def _write_table(table: pd.DataFrame, path: Path) -> None:
 
 def not_ours(folder: Path) -> str | None:
     """Why `folder` is not an earlier result that may be replaced whole; None if it is one."""
-    try:
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
-        if meta["made_by"] != "smoothserve compare":
-            return "is not empty and holds no earlier result"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "is not empty and holds no earlier result"
-    for path in sorted(folder.rglob("*")):
-        place = path.relative_to(folder)
-        expected = str(place) in _FILES or str(place) in _FOLDERS
-        if not expected and _FOLDERS.get(str(place.parent)) != path.suffix:
-            return f"holds an earlier result, and {place}, which is no part of it"
-    return None
+    return foreign_in(folder, _MADE_BY, _FILES, _FOLDERS)
 
 
 def _latency_frame(table: Sequence[Row]) -> pd.DataFrame:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from math import isfinite, isnan
 from typing import Any
 
+from experiments.json_numbers import nested
 from experiments.score_settings import words
 from experiments.score_table import score_tables
 from experiments.score_values import ScoredLog, knows_arrivals, token_times
 from simulator.metrics import SLO, User
 
 _WIDTH_OF_A_PIPE = 120
-_LATENCIES = ("ttft", "tbt", "tpot", "e2e")
-_STATISTICS = ("mean", "p50", "p90", "p99")
 _TOOL = "_tool"
 
 
@@ -63,23 +61,7 @@ def json_row(log: ScoredLog) -> dict[str, Any]:
         "arrivals": "known" if knows_arrivals(log.bench) else "unknown",
         "slo_tool": tool.slo.spell() if tool is not None and tool.slo is not None else None,
     }
-    ours = _nested({key: value for key, value in log.values.items() if not key.endswith(_TOOL)})
+    ours = nested({key: value for key, value in log.values.items() if not key.endswith(_TOOL)})
     theirs = {key.removesuffix(_TOOL): value for key, value in log.values.items() if key.endswith(_TOOL)}
-    named = {f"{key}{_TOOL}": value for key, value in _nested(theirs).items()}
+    named = {f"{key}{_TOOL}": value for key, value in nested(theirs).items()}
     return head | ours | named | {"refused": list(log.refused), "warnings": list(log.notes)}
-
-
-def _nested(values: dict[str, float]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for key, value in values.items():
-        family, _, statistic = key.partition("_")
-        if family in _LATENCIES and statistic in _STATISTICS:
-            nested.setdefault(family, {})[statistic] = _plain(value)
-        else:
-            whole = key.startswith("num_") and isfinite(value)
-            nested[key] = int(value) if whole else _plain(value)
-    return nested
-
-
-def _plain(value: float) -> float | None:
-    return None if isnan(value) else value

@@ -9,14 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.folders import META, foreign_in
 from experiments.score_values import ScoredLog, knows_arrivals, token_times
 
 if TYPE_CHECKING:
     import pandas as pd
 
-META = "meta.json"
 _MADE_BY = "smoothserve score"
-_FILES = {"scores.csv", "scores.parquet", "curves.parquet", META}
+_FILES = {"scores.csv", "scores.parquet", "curves.parquet"}
 _FOLDERS = {"figures": ".png", "requests": ".parquet"}
 
 
@@ -71,16 +71,4 @@ def score_frame(table: Sequence[ScoredLog]) -> pd.DataFrame:
 
 def not_scores(folder: Path) -> str | None:
     """Why `folder` is not an earlier result of scoring that may be replaced whole; None if it is one."""
-    try:
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
-        ours = meta["made_by"] == _MADE_BY
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
-        return "is not empty and holds no earlier scores"
-    for path in sorted(folder.rglob("*")):
-        place = path.relative_to(folder)
-        expected = str(place) in _FILES or str(place) in _FOLDERS
-        if not expected and _FOLDERS.get(str(place.parent)) != path.suffix:
-            return f"holds earlier scores, and {place}, which is no part of them"
-    return None
+    return foreign_in(folder, _MADE_BY, _FILES, _FOLDERS)

@@ -14,8 +14,11 @@ class InvalidPlan(ValueError):
 
 def check_plan(plan: StepPlan, view: ReplicaView) -> None:
     """Raise `InvalidPlan` if `plan` cannot be applied as it is to the replica that `view` shows."""
-    _check_removals(plan, view)
-    _check_resumed(plan, view)
+    free = view.kv.free
+    if plan.preempt or plan.drop or plan.resume:  # most plans move nobody
+        _check_removals(plan, view)
+        _check_resumed(plan, view)
+        free += _moved_blocks(plan, view)
     num_decodes, needed = _decodes(plan, view)
     _check_prefill(plan, view)
     _check_seats(plan, view)
@@ -23,7 +26,7 @@ def check_plan(plan: StepPlan, view: ReplicaView) -> None:
         drafted, more = _drafted(plan, view)
         num_decodes, needed = num_decodes + drafted, needed + more
     _check_tokens(plan, num_decodes, view)
-    _check_blocks(plan, needed, view)
+    _check_blocks(plan, needed, free, view)
     _check_progress(plan, bool(num_decodes), view)
 
 
@@ -116,21 +119,27 @@ def _check_tokens(plan: StepPlan, num_decodes: int, view: ReplicaView) -> None:
         raise InvalidPlan(f"{tokens} tokens in one iteration, over max_num_batched_tokens {limit}")
 
 
-def _check_blocks(plan: StepPlan, needed: int, view: ReplicaView) -> None:
+def _moved_blocks(plan: StepPlan, view: ReplicaView) -> int:
+    """Blocks that removals free, less those that resumptions take; the swap space must hold what is swapped."""
     kv = view.kv
     removed = [view.running[i] for i in (*plan.preempt, *plan.drop) if i in view.running]
     freed = sum(kv.blocks_for(request.num_computed_tokens) for request in removed)
+    taken = sum(kv.blocks_for(view.waiting[i].swapped_tokens) for i in plan.resume)
+    swapped = [view.running[i].num_computed_tokens for i, how in plan.preempt.items() if how == "swap"]
+    to_swap = sum(map(kv.blocks_for, swapped))
+    if to_swap > view.swap.free:
+        raise InvalidPlan(f"preempt: {to_swap} blocks to swap, {view.swap.free} of the swap space are free")
+    return freed - taken
+
+
+def _check_blocks(plan: StepPlan, needed: int, free: int, view: ReplicaView) -> None:
+    kv = view.kv
     for request_id, tokens in plan.prefill.items():
         request = view.prefilling.get(request_id) or view.waiting[request_id]
         cached = request.num_computed_tokens
         needed += kv.blocks_for(cached + tokens) - kv.blocks_for(cached)
-    needed += sum(kv.blocks_for(view.waiting[i].swapped_tokens) for i in plan.resume)
-    swapped = [view.running[i].num_computed_tokens for i, how in plan.preempt.items() if how == "swap"]
-    if sum(map(kv.blocks_for, swapped)) > view.swap.free:
-        blocks = sum(map(kv.blocks_for, swapped))
-        raise InvalidPlan(f"preempt: {blocks} blocks to swap, {view.swap.free} of the swap space are free")
-    if needed > kv.free + freed:
-        raise InvalidPlan(f"the plan needs {needed} new KV blocks, {kv.free + freed} are free")
+    if needed > free:
+        raise InvalidPlan(f"the plan needs {needed} new KV blocks, {free} are free")
 
 
 def _check_progress(plan: StepPlan, decodes: bool, view: ReplicaView) -> None:

@@ -70,7 +70,7 @@ DECODE_ALL: Final = StepPlan()
 
 def changes_more_than_decodes(plan: StepPlan) -> bool:
     """Whether `plan` prefills, preempts, resumes, speculates or drops, and so is for one iteration."""
-    return bool(plan.prefill or plan.preempt or plan.resume or plan.speculate or plan.drop)
+    return plan is not DECODE_ALL and bool(plan.prefill or plan.preempt or plan.resume or plan.speculate or plan.drop)
 
 
 def same_plan(a: StepPlan, b: StepPlan) -> bool:

@@ -154,6 +154,7 @@ def test_study_writes_a_row_for_each_class(written):
     assert set(pd.read_csv(out / "summary.csv").columns) - set(frame.columns) == {
         f"{name}{end}"
         for name in (
+            "share_under_pressure",
             "arrival_rate",
             "smooth_goodput_bound_tokens_per_s",
             "smooth_goodput_bound_tokens_per_s_window",

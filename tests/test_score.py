@@ -216,7 +216,7 @@ def test_a_log_of_ends_alone_has_no_figures(tmp_path: Path, capsys: pytest.Captu
         ([VLLM, "--reader-mix", "town"], ["--reader-mix", "'town'", "language"]),
         ([VLLM, "--f", "hours"], ["--f", "'hours'"]),
         ([VLLM, "--f", "share"], ["l0"]),
-        ([VLLM, "--out", "full"], ["full", "holds no earlier scores"]),
+        ([VLLM, "--out", "full"], ["full", "holds no earlier result"]),
         ([], ["FILE"]),
     ],
 )
