@@ -132,7 +132,7 @@ def run_cell(
         oversize=study.oversize,
         on_progress=on_progress,
     )
-    log = deliver(log, delivery)
+    log = deliver(log, delivery, workload.speed)
     slo, user, worth = _judgement(study, cell.rate, cell.seed)
     values = summary_values(log, slo, user)
     values = {"arrival_rate": values.pop("rate"), **values}

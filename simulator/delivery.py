@@ -14,6 +14,9 @@ from simulator.spec import from_spec
 from simulator.token_log import Floats, TokenLog, TokenTimes
 from simulator.unknown_name import unknown_name
 
+_USUAL_SPEED = 5.0
+"""tokens/s: the smooth-goodput paper's reader (arXiv 2410.14257, v2)."""
+
 
 class Delivery(BaseModel, ABC):
     """A rule by which delivered times follow from generated ones, whatever the scheduler did.
@@ -26,8 +29,8 @@ class Delivery(BaseModel, ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def delivered(self, generated: TokenTimes) -> TokenTimes:
-        """When each token reaches its user, seconds; ragged as `generated` is."""
+    def delivered(self, generated: TokenTimes, reading_speed: Floats) -> TokenTimes:
+        """When each token reaches its user, seconds; ragged as `generated` is. reading_speed: (n,) tokens/s."""
 
 
 class Immediate(Delivery):
@@ -35,7 +38,7 @@ class Immediate(Delivery):
 
     name = "immediate"
 
-    def delivered(self, generated: TokenTimes) -> TokenTimes:
+    def delivered(self, generated: TokenTimes, reading_speed: Floats) -> TokenTimes:
         """The generated times."""
         return generated
 
@@ -53,7 +56,7 @@ class HoldTokens(Delivery):
 
     gap: float = Field(default=0.1, gt=0, description="s: from one token to the next")
 
-    def delivered(self, generated: TokenTimes) -> TokenTimes:
+    def delivered(self, generated: TokenTimes, reading_speed: Floats) -> TokenTimes:
         """u_1 = t_1, u_i = max(t_i, u_(i−1) + gap)."""
         return at_least_apart(generated, self.gap)
 
@@ -66,11 +69,13 @@ class Pace(Delivery):
 
     name = "pace"
 
-    speed: float = Field(default=5.0, gt=0, description="tokens/s that the user takes in")
+    speed: float | None = Field(default=None, gt=0, description="tokens/s; each reader's own if not given")
 
-    def delivered(self, generated: TokenTimes) -> TokenTimes:
-        """u_1 = t_1, u_i = max(t_i, u_(i−1) + 1/speed)."""
-        return at_least_apart(generated, 1.0 / self.speed)
+    def delivered(self, generated: TokenTimes, reading_speed: Floats) -> TokenTimes:
+        """u_1 = t_1, u_i = max(t_i, u_(i−1) + 1/speed); a reader of whom nobody said takes in 5 tokens/s."""
+        if self.speed is not None:
+            return at_least_apart(generated, 1.0 / self.speed)
+        return at_least_apart(generated, 1.0 / np.where(np.isnan(reading_speed), _USUAL_SPEED, reading_speed))
 
 
 DELIVERIES: Mapping[str, type[Delivery]] = {kind.name: kind for kind in (Immediate, HoldTokens, Pace)}
@@ -91,31 +96,36 @@ def _delivery_class(name: str) -> type[Delivery]:
     return DELIVERIES[name]
 
 
-def deliver(log: TokenLog, delivery: Delivery | str) -> TokenLog:
+def deliver(log: TokenLog, delivery: Delivery | str, reading_speed: Floats | None = None) -> TokenLog:
     """`log` with its tokens delivered by `delivery`, which `meta` records; generated times are kept beside.
 
     Ends of requests stay those of the server: the last tokens may reach the user after that, and those of a
-    dropped request do. A delivery starts from the generated times, whatever the log's own delivered ones are.
+    dropped request do. reading_speed: (n,) tokens/s of the requests' readers, NaN where nobody said. A delivery starts from the generated times, whatever the log's own delivered ones are.
     """
     delivery = make_delivery(delivery) if isinstance(delivery, str) else delivery
     meta = {**log.meta, "delivery": {"name": delivery.name, **delivery.model_dump()}}
     if isinstance(delivery, Immediate):
         return replace(log, delivered=None, meta=meta)
-    return replace(log, delivered=delivery.delivered(log.generated_times()), meta=meta)
+    if reading_speed is None:
+        reading_speed = np.full(log.num_requests, np.nan)
+    return replace(log, delivered=delivery.delivered(log.generated_times(), reading_speed), meta=meta)
 
 
-def at_least_apart(tokens: TokenTimes, gap: float) -> TokenTimes:
+def at_least_apart(tokens: TokenTimes, gap: float | Floats) -> TokenTimes:
     """u_1 = t_1, u_i = max(t_i, u_(i−1) + gap) for the tokens of each request, by exactly these operations.
+
+    gap: seconds, one for all or (n,).
 
     One token of every request at a time, so that the sums are those of the definition to the last bit.
     """
     times, starts, counts = tokens.times.copy(), tokens.offsets[:-1], np.diff(tokens.offsets)
     longest_first = np.argsort(-counts, kind="stable")
     starts, counts = starts[longest_first], counts[longest_first]
+    gaps = np.broadcast_to(gap, counts.shape)[longest_first]
     num_left = len(counts) - np.searchsorted(counts[::-1], np.arange(1, counts.max(initial=0) + 1))
     before: Floats = times[starts[: num_left[0]]] if len(num_left) else np.empty(0)
     for i, left in enumerate(num_left[1:].tolist(), start=1):
         at = starts[:left] + i
-        before = np.maximum(times[at], before[:left] + gap)
+        before = np.maximum(times[at], before[:left] + gaps[:left])
         times[at] = before
     return TokenTimes(times, tokens.offsets)

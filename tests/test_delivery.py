@@ -65,7 +65,7 @@ def test_with_the_bound_as_the_gap_no_token_that_is_there_is_late(rows: list[Row
 
 def test_immediate_is_the_log_as_it_was() -> None:
     log = log_of([row(0.0, [1.0, 2.0]), row(0.5, [], Status.DROPPED, 3.0)])
-    assert Immediate().delivered(log.generated_times()) is not None
+    assert Immediate().delivered(log.generated_times(), np.array([])) is not None
     now = deliver(log, "immediate")
     assert now.delivered is None
     assert now.meta == {"delivery": {"name": "immediate"}}
@@ -76,9 +76,9 @@ def test_immediate_is_the_log_as_it_was() -> None:
 
 def test_requests_without_tokens_and_logs_without_requests() -> None:
     pace = Pace(speed=2.0)
-    assert split(pace.delivered(ragged([[], [1.0, 1.0, 1.0], []]))) == [[], [1.0, 1.5, 2.0], []]
-    assert split(pace.delivered(ragged([[], []]))) == [[], []]
-    assert split(pace.delivered(ragged([]))) == []
+    assert split(pace.delivered(ragged([[], [1.0, 1.0, 1.0], []]), np.array([]))) == [[], [1.0, 1.5, 2.0], []]
+    assert split(pace.delivered(ragged([[], []]), np.array([]))) == [[], []]
+    assert split(pace.delivered(ragged([]), np.array([]))) == []
 
 
 def test_a_simulated_run_keeps_both_times() -> None:
@@ -105,3 +105,10 @@ def test_a_delivery_is_named_with_its_parameters() -> None:
         with pytest.raises(ValueError, match="delivery") as error:
             make_delivery(spec)
         assert piece in str(error.value)
+
+
+def test_readers_are_paced_each_at_their_own_speed() -> None:
+    tokens = ragged([[1.0, 1.0, 1.0], [], [1.0, 1.0, 1.0], [1.0, 1.0]])
+    own = Pace().delivered(tokens, np.array([2.0, 1.0, 4.0, np.nan]))
+    assert split(own) == [[1.0, 1.5, 2.0], [], [1.0, 1.25, 1.5], [1.0, 1.0 + 1.0 / 5.0]]
+    assert split(Pace(speed=2.0).delivered(tokens, np.array([9.0, 9.0, 9.0, 9.0])))[2] == [1.0, 1.5, 2.0]
