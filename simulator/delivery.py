@@ -100,7 +100,8 @@ def deliver(log: TokenLog, delivery: Delivery | str, reading_speed: Floats | Non
     """`log` with its tokens delivered by `delivery`, which `meta` records; generated times are kept beside.
 
     Ends of requests stay those of the server: the last tokens may reach the user after that, and those of a
-    dropped request do. reading_speed: (n,) tokens/s of the requests' readers, NaN where nobody said. A delivery starts from the generated times, whatever the log's own delivered ones are.
+    dropped request do. reading_speed: (n,) tokens/s of the requests' readers, NaN where nobody said. A delivery
+    starts from the generated times, whatever the log's own delivered ones are.
     """
     delivery = make_delivery(delivery) if isinstance(delivery, str) else delivery
     meta = {**log.meta, "delivery": {"name": delivery.name, **delivery.model_dump()}}
