@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from experiments.reader_options import Alpha, AsJson, Bounds, Loss, LossScale, Origin
+
 if TYPE_CHECKING:
     from experiments.aggregate import Row
     from experiments.study import StudySpec
@@ -65,19 +67,15 @@ def compare(
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of replications.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first replication.")] = None,
-    slo: Annotated[
-        list[str] | None, typer.Option(metavar="ttft:1000,tbt:100", help="Bounds in milliseconds; repeatable.")
-    ] = None,
+    slo: Bounds = None,
     speed: Annotated[
         str | None, typer.Option(metavar="TOKENS/S|age|language", help="Reading speed, or a mix of readers.")
     ] = None,
     expected_ttft: Annotated[float | None, typer.Option(metavar="S", help="First token as QoE expects it.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="Price of waiting.")] = None,
-    origin: Annotated[str | None, typer.Option(metavar="submission|first_token", help="Start of deadlines.")] = None,
-    f: Annotated[str | None, typer.Option("--f", metavar="seconds|share", help="Loss by idle latency.")] = None,
-    l0: Annotated[
-        float | None, typer.Option("--l0", metavar="S", help="Idle latency that loses all (f share).")
-    ] = None,
+    alpha: Alpha = None,
+    origin: Origin = None,
+    f: Loss = None,
+    l0: LossScale = None,
     abandonment: Annotated[
         str | None, typer.Option(metavar="patience|ignore|idle_until_drop", help="How a dropped user waits.")
     ] = None,
@@ -99,7 +97,7 @@ def compare(
     max_model_len: Annotated[int | None, typer.Option(help="Longest prompt + output, tokens.")] = None,
     oversize: Annotated[str | None, typer.Option(metavar="refuse|reject", help="Requests that can never fit.")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where results go.")] = DEFAULT_OUT,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; all cores where it pays.")] = None,
 ) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from experiments.reader_options import Alpha, AsJson, Bounds, Loss, LossScale, Origin
+
 if TYPE_CHECKING:
     from experiments.benchlogs import Chunks
     from experiments.score_values import ScoredLog
@@ -73,17 +75,13 @@ def run_score(
 def score(
     ctx: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Benchmark logs, or result folders of ours.")],
-    slo: Annotated[
-        list[str] | None, typer.Option(metavar="ttft:1000,tbt:100", help="Bounds in milliseconds; repeatable.")
-    ] = None,
+    slo: Bounds = None,
     speed: Annotated[float | None, typer.Option(metavar="TOKENS/S", help="Reading speed.")] = None,
     reader_mix: Annotated[str | None, typer.Option(metavar="age|language", help="Readers of many speeds.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="Price of waiting.")] = None,
-    origin: Annotated[str | None, typer.Option(metavar="submission|first_token", help="Start of deadlines.")] = None,
-    f: Annotated[str | None, typer.Option("--f", metavar="seconds|share", help="Loss by idle latency.")] = None,
-    l0: Annotated[
-        float | None, typer.Option("--l0", metavar="S", help="Idle latency that loses all (f share).")
-    ] = None,
+    alpha: Alpha = None,
+    origin: Origin = None,
+    f: Loss = None,
+    l0: LossScale = None,
     abandonment: Annotated[
         str | None, typer.Option(metavar="patience|ignore|idle_until_drop", help="How a failed user waits.")
     ] = None,
@@ -95,7 +93,7 @@ def score(
         str | None, typer.Option(metavar="spread|as-is|refuse", help="What to do where chunks are not tokens.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write tables and figures here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score logs of real servers, as the load tools write them, with goodput, smooth goodput and QoE.
 

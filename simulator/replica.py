@@ -248,7 +248,12 @@ class Replica:
             decodes, kv_tokens, needed = pool.num_decodes, pool.kv_tokens, kv.needed_next
         batch = Batch(tokens, context, pairs, decodes, kv_tokens, len(plan.prefill) + decodes)
         duration = _checked(self._latency.step_time(batch), batch) + self._charge_moving()
-        held = kv.num_blocks - kv.free + needed
+        return self._one_iteration(duration, tokens, decodes, kv_tokens, needed)
+
+    def _one_iteration(self, duration: float, tokens: int, decodes: int, kv_tokens: int, needed: int) -> Event:
+        """Record an iteration that begins now, a run of its own, with `needed` blocks to come; wait for its end."""
+        now = self._clock.now
+        held = self._kv.num_blocks - self._kv.free + needed
         self._record.run(now, 1, duration, 0.0, tokens, decodes, kv_tokens, held, held)
         self.num_iterations += 1
         self._wake = self._clock.at(now + duration)
@@ -269,17 +274,13 @@ class Replica:
     # -- an iteration that verifies drafts --------------------------------------------------------------------
 
     def _begin_speculation(self, plan: StepPlan) -> Event:
-        pool, kv, now, depths = self._pool, self._kv, self._clock.now, plan.speculate
+        pool, kv, depths = self._pool, self._kv, plan.speculate
         blocks = sum([kv.blocks_for_more(pool.running[i].num_computed_tokens + 1, n) for i, n in depths.items()])
         decodes, kv_tokens = pool.num_decodes, pool.kv_tokens
         batch = Batch(0, 0, 0, decodes + sum(depths.values()), kv_tokens, decodes)
         drafting = max(depths.values()) * self.drafts.speculation.draft_step_time
         duration = _checked(self._latency.step_time(batch), batch) + drafting + self._charge_moving()
-        held = kv.num_blocks - kv.free + kv.needed_next + blocks
-        self._record.run(now, 1, duration, 0.0, 0, decodes, kv_tokens, held, held)
-        self.num_iterations += 1
-        self._wake = self._clock.at(now + duration)
-        return self._wake
+        return self._one_iteration(duration, 0, decodes, kv_tokens, kv.needed_next + blocks)
 
     def _end_speculation(self, plan: StepPlan) -> None:
         pool = self._pool

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
+from functools import cached_property
 from math import isnan
 from typing import Any, NamedTuple
 
@@ -67,7 +68,7 @@ class StepRuns:
 
     Boundary j (1 … num_steps) of a run lies at start + (j·step_time + step_growth·(j·(j − 1)/2)) seconds.
     A run with decodes makes num_steps decode steps, numbered on from the run before; one without makes none.
-    prefill_tokens, num_decodes, num_requests: of each iteration; kv_tokens: read by the decodes of the first
+    prefill_tokens, num_decodes: of each iteration; kv_tokens: read by the decodes of the first
     one, growing by num_decodes an iteration; kv_blocks, kv_blocks_end: held during the first and the last one.
     """
 
@@ -87,6 +88,11 @@ class StepRuns:
 
     def first_decode_step(self) -> Ints:
         """Number of the first decode step of each run, (num_runs + 1,); the last entry counts them all."""
+        return self._first_decode_step
+
+    @cached_property
+    def _first_decode_step(self) -> Ints:
+        """Counted once: every chunk of requests asks for it."""
         steps = np.where(self.num_decodes > 0, self.num_steps, 0)
         return np.concatenate(([0], np.cumsum(steps, dtype=np.int64)))
 
