@@ -15,15 +15,15 @@ from simulator.workload import Workload
 _REQUESTS_AT_ONCE = 4096
 
 
-def worth_alone(workload: Workload, profile: Profile, user: User) -> float:
-    """What all requests would be worth to `user` at most if each had the GPU to itself, tokens.
+def worth_alone(workload: Workload, profile: Profile, user: User, first: int = 0) -> float:
+    """What requests `first`, … would be worth to `user` at most if each had the GPU to itself, tokens.
 
     `user` is that of `workload`, request by request (`experiments.people.judges`).
     """
     parts = []
-    for first in range(0, len(workload), _REQUESTS_AT_ONCE):
-        part = slice(first, first + _REQUESTS_AT_ONCE)
-        alone = alone_times(workload, profile.latency, first, first + _REQUESTS_AT_ONCE)
+    for start in range(first, len(workload), _REQUESTS_AT_ONCE):
+        part = slice(start, start + _REQUESTS_AT_ONCE)
+        alone = alone_times(workload, profile.latency, part.start, part.stop)
         parts.extend(best_benefits(alone, workload.speed[part], user).tolist())
     return fsum(parts)
 

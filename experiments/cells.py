@@ -20,10 +20,13 @@ from experiments.distributions import Counts, count_latencies
 from experiments.people import judges, with_people
 from experiments.study import MixedWorkload, StudySpec, TraceWorkload
 from hardware_profiles import load_profile
+from policies import make_policy
 from simulator.delivery import deliver
 from simulator.metrics import User, class_values, per_request, summary_values
 from simulator.metrics.per_request import SLOs
+from simulator.metrics.warmup import num_before, user_without_warmup, warmup_by_mser5, without_warmup
 from simulator.simulation import simulate
+from simulator.token_log import TokenLog
 from simulator.workload import (
     Workload,
     load_length_table,
@@ -120,37 +123,75 @@ def run_cell(
     study: StudySpec, cell: Cell, folder: Path | None = None, on_progress: Callable[[int], None] | None = None
 ) -> CellResult:
     """Simulate the cell, write its per-request table to `folder` if there is one, and return its summary."""
-    workload, profile = cell_workload(study, cell.rate, cell.seed), load_profile(study.profile)
+    return judge_cell(study, cell, cell_log(study, cell, on_progress), folder)
+
+
+def cell_log(study: StudySpec, cell: Cell, on_progress: Callable[[int], None] | None = None) -> TokenLog:
+    """The token log of the cell's run: the same whenever it is run again."""
+    workload = cell_workload(study, cell.rate, cell.seed)
     policy, limits, delivery = contender(cell.policy, study.limits, study.delivery)
     log = simulate(
         workload,
         policy,
-        profile,
+        load_profile(study.profile),
         limits=limits,
         seed=cell.seed,
         max_concurrency=study.max_concurrency,
         oversize=study.oversize,
         on_progress=on_progress,
     )
-    log = deliver(log, delivery, workload.speed)
+    return deliver(log, delivery, workload.speed)
+
+
+def judge_cell(study: StudySpec, cell: Cell, log: TokenLog, folder: Path | None = None) -> CellResult:
+    """The summary of the cell's run `log`; its per-request table goes to `folder` if there is one."""
+    workload, profile = cell_workload(study, cell.rate, cell.seed), load_profile(study.profile)
+    limits = contender(cell.policy, study.limits, study.delivery).limits
     slo, user, worth = _judgement(study, cell.rate, cell.seed)
-    values = summary_values(log, slo, user)
-    values = {"arrival_rate": values.pop("rate"), **values}
+    since = warmup_end(study, cell.rate, cell.seed)
+    values = _measured(summary_values(log, slo, user, since))
+    values |= {"warmup": since, "num_warmup_requests": float(num_before(workload.arrival, since))}
     under_pressure = log.counters.get("num_iterations_under_pressure", math.nan)
     values["share_under_pressure"] = under_pressure / max(log.counters["num_iterations"], 1)
     values |= bound_values(values, worth, workload, profile, limits)
     rate = values["arrival_rate"] if cell.rate is None else cell.rate
+    several = class_values(log, slo, user, since) if len(log.class_names) > 1 else {}
+    classes = {name: _measured(each) for name, each in several.items()}
+    kept = without_warmup(log, since)
     if folder is not None:
-        _write_requests(per_request(log, slo, user), cell, rate, folder)
-    classes = class_values(log, slo, user) if len(log.class_names) > 1 else {}
-    return CellResult(cell, rate, values, count_latencies(log), classes)
+        _write_requests(per_request(kept, slo, user_without_warmup(user, log, since)), cell, rate, folder)
+    return CellResult(cell, rate, values, count_latencies(kept), classes)
+
+
+def _measured(values: Mapping[str, float]) -> dict[str, float]:
+    """The summary with its `rate` as `arrival_rate`: the rate of a row is the one that was asked for."""
+    return {"arrival_rate" if name == "rate" else name: value for name, value in values.items()}
+
+
+@lru_cache(maxsize=1)
+def warmup_end(study: StudySpec, rate: float | None, seed: int) -> float:
+    """Until when requests arrive that are not judged, seconds: the same for every policy of this rate and seed.
+
+    With `mser5` it is what MSER-5 finds in a run of fcfs under the study's limits. A cut of each policy's own would
+    leave each with other requests, and pairs would be none; one that depends on all policies would change with
+    their number. fcfs stands for them: a policy that takes longer to settle keeps a part of its warm-up. Raises
+    ValueError if no request is left.
+    """
+    workload = cell_workload(study, rate, seed)
+    if study.warmup == "mser5":
+        profile, policy = load_profile(study.profile), make_policy("fcfs")
+        return warmup_by_mser5(simulate(workload, policy, profile, limits=study.limits, oversize=study.oversize))
+    if study.warmup and num_before(workload.arrival, study.warmup) == len(workload):
+        raise ValueError(f"warmup: every request of seed {seed} arrives before {study.warmup:g} s")
+    return study.warmup
 
 
 @lru_cache(maxsize=1)
 def _judgement(study: StudySpec, rate: float | None, seed: int) -> tuple[SLOs, User, float]:
     workload = cell_workload(study, rate, seed)
     slo, user = judges(workload, study)
-    return slo, user, worth_alone(workload, load_profile(study.profile), user)
+    first = num_before(workload.arrival, warmup_end(study, rate, seed))
+    return slo, user, worth_alone(workload, load_profile(study.profile), user, first)
 
 
 def _write_requests(table: pd.DataFrame, cell: Cell, rate: float, folder: Path) -> None:

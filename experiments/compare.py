@@ -11,6 +11,7 @@ from experiments.reader_options import Alpha, AsJson, Bounds, Loss, LossScale, O
 
 if TYPE_CHECKING:
     from experiments.aggregate import Row
+    from experiments.cells import CellResult
     from experiments.study import StudySpec
 
 DEFAULT_OUT = Path("results/compare")
@@ -28,6 +29,7 @@ def run_compare(
     from experiments.cells import cells, check_names, pinned
     from experiments.figures import draw_figures
     from experiments.folders import check_target, replacing
+    from experiments.precision import run_to_precision
     from experiments.progress import progress
     from experiments.results import not_ours, write_results
     from experiments.runner import run_study
@@ -38,8 +40,12 @@ def run_compare(
     with replacing(out, not_ours) as folder:
         for part in ("requests", "figures"):
             (folder / part).mkdir()
-        with progress(len(cells(study)), quiet) as update:
-            table = rows(run_study(study, folder / "requests", jobs=jobs, on_progress=update))
+
+        def run(part: StudySpec) -> list[CellResult]:
+            with progress(len(cells(part)), quiet) as update:
+                return run_study(part, folder / "requests", jobs=jobs, on_progress=update)
+
+        table = rows(run(study) if study.precision is None else run_to_precision(study, run))
         write_results(folder, study, table)
         draw_figures(folder / "figures", study, table)
     return study, table
@@ -67,6 +73,13 @@ def compare(
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of replications.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first replication.")] = None,
+    precision: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Add seeds until scores are known to ± this share of them.")
+    ] = None,
+    max_seeds: Annotated[int | None, typer.Option(help="Seeds up to which --precision adds some; 50.")] = None,
+    warmup: Annotated[
+        str | None, typer.Option(metavar="S|mser5", help="Judge only requests that arrive from then on.")
+    ] = None,
     slo: Bounds = None,
     speed: Annotated[
         str | None, typer.Option(metavar="TOKENS/S|age|language", help="Reading speed, or a mix of readers.")

@@ -95,6 +95,18 @@ def _count_to_list(seeds: Any) -> Any:
     return list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
 
 
+def _warmup(value: Any) -> Any:
+    if value == "mser5":
+        return value
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if isinstance(value, bool) or not 0 <= seconds < math.inf:
+        raise ValueError(f"should be seconds, 0 or more, or mser5, got {value!r}")
+    return seconds
+
+
 def _impatience(value: Any) -> Any:
     return Impatience.parse(str(value)) if isinstance(value, str | int | float) else value
 
@@ -123,6 +135,13 @@ class StudySpec(_Frozen):
     policies: tuple[str, ...] = Field(min_length=1)
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_count_to_list), Field(min_length=1)] = (
         0,
+    )
+    precision: float | None = Field(
+        default=None, gt=0, lt=1, description="seeds are added until scores are known to this share of themselves"
+    )
+    max_seeds: int = Field(default=50, ge=2, description="seeds up to which precision adds some")
+    warmup: Annotated[float | Literal["mser5"], BeforeValidator(_warmup)] = Field(
+        default=0.0, description="s: requests that arrive before are not judged; mser5 finds it for each workload"
     )
     slo: SLO | None = None
     user: User = User()
@@ -156,6 +175,26 @@ class StudySpec(_Frozen):
                 raise ValueError("a synthetic workload needs either requests or window")
         if self.window is not None and any(map(math.isinf, self.rates)):
             raise ValueError("an infinite rate needs requests, not window")
+        return self
+
+    @model_validator(mode="after")
+    def _warmup_leaves_the_same_requests(self) -> Self:
+        if not self.warmup:
+            return self
+        if self.is_replay:
+            raise ValueError("warmup: a trace at its own rate keeps all its requests; give rates, or no warmup")
+        if self.max_concurrency is not None:
+            raise ValueError("warmup: in a closed loop each policy's requests arrive at other times; give no warmup")
+        if any(map(math.isinf, self.rates)):
+            raise ValueError("warmup: at an infinite rate all requests arrive at once; give no warmup")
+        if self.window is not None and self.warmup != "mser5" and self.warmup >= self.window:
+            raise ValueError(f"warmup: {self.warmup:g} s leave nothing of a window of {self.window:g} s")
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_within_their_cap(self) -> Self:
+        if self.precision is not None and len(self.seeds) > self.max_seeds:
+            raise ValueError(f"max_seeds: {self.max_seeds} is below the {len(self.seeds)} seeds that the study has")
         return self
 
     @model_validator(mode="after")

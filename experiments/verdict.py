@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import NamedTuple
 
 from experiments.aggregate import Row
-from experiments.intervals import paired_difference
+from experiments.best_of import Best, best_of
 from experiments.labels import short_names
 from experiments.numbers import number
-
-_NEGLIGIBLE = 0.01
-"""Share of the lesser value up to which a difference is none."""
 
 
 class Score(NamedTuple):
@@ -41,8 +38,9 @@ def scores(table: Sequence[Row]) -> list[Score]:
 def verdict(table: Sequence[Row]) -> str:
     """The choice by each score, every policy at its best stable rate, and the rates that are too much for a policy.
 
-    The two best policies do not differ by a score if the paired 95 % interval of their difference holds 0, or the
-    difference is at most 1 %; of a single run only the latter can be said.
+    A score chooses a policy if `best_of` names a winner, on the seeds that the best rows share; else it says which
+    policies tie: their paired 95 % intervals hold 0, or they differ by at most 1 %. Of a single run only the latter
+    can be said.
     """
     judged = scores(table)
     if len({row.policy for row in table}) == 1:
@@ -58,26 +56,47 @@ def choice(table: Sequence[Row], score: Score) -> str:
     ranked = best_rows(table, score.key)
     if len(ranked) == 1:
         return words
-    if _is_tie(ranked[0], ranked[1], score.key):
+    best = _best_of(ranked, score.key).names
+    if len(best) == len(ranked):
         return f"{words} sees no difference"
-    return f"{words} chooses {short_names(row.policy for row in table)[ranked[0].policy]}"
+    names = short_names(row.policy for row in table)
+    return f"{words} chooses " + (" or ".join(names[p] for p in best) if len(best) < 3 else f"one of {len(best)}")
 
 
 def _choices(table: Sequence[Row], judged: Sequence[Score]) -> str:
     winners, texts = [], []
     for score in judged:
-        best, other = best_rows(table, score.key)[:2]
-        tie = _is_tie(best, other, score.key)
-        winners.append(None if tie else best.policy)
-        texts.append(
-            f"{score.words} sees no difference between {_at(best, table)} and {_at(other, table)}"
-            if tie
-            else f"{score.words} chooses {_at(best, table)} over {_at(other, table)}"
-        )
-        texts[-1] += f" ({number(best.values[score.key].mean)} and {number(other.values[score.key].mean)} {score.unit})"
+        rows = {row.policy: row for row in best_rows(table, score.key)}
+        best = _best_of(list(rows.values()), score.key)
+        winners.append(best.winner)
+        ahead = [rows.pop(name) for name in best.names]
+        texts.append(_tie(ahead, len(rows), table, score) if len(ahead) > 1 else _win(ahead[0], rows, table, score))
     if len(winners) > 1 and None not in winners:
         texts[-1] += ": they agree" if winners[0] == winners[1] else ": they disagree"
     return ", ".join(texts)
+
+
+def _win(best: Row, others: Mapping[str, Row], table: Sequence[Row], score: Score) -> str:
+    second = next(iter(others.values()))
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    means = f"{number(best.values[score.key].mean)} and {number(second.values[score.key].mean)}"
+    return f"{score.words} chooses {_at(best, table)} over {_at(second, table)}{more} ({means} {score.unit})"
+
+
+def _tie(best: Sequence[Row], num_others: int, table: Sequence[Row], score: Score) -> str:
+    *names, last = [_at(row, table) for row in best]
+    means = [number(row.values[score.key].mean) for row in best]
+    spread = f"{means[0]} {'and' if len(means) == 2 else 'to'} {means[-1]} {score.unit}"
+    behind = f", ahead of {num_others} more" if num_others else ""
+    return f"{score.words} sees no difference between {', '.join(names)} and {last} ({spread}){behind}"
+
+
+def _best_of(ranked: Sequence[Row], key: str) -> Best:
+    """The best policy of rows of one policy each, on the seeds that they share; without any, all tie."""
+    shared = set.intersection(*({run.cell.seed for run in row.runs} for row in ranked))
+    if not shared:
+        return Best(tuple(row.policy for row in ranked), None, {})
+    return best_of({row.policy: [r.values[key] for r in row.runs if r.cell.seed in shared] for row in ranked})
 
 
 def _peak(table: Sequence[Row], score: Score) -> str:
@@ -102,14 +121,6 @@ def best_rows(table: Sequence[Row], key: str) -> list[Row]:
 def _rank(row: Row, key: str) -> float:
     value = row.values[key].mean
     return float("-inf") if isnan(value) else value
-
-
-def _is_tie(best: Row, other: Row, key: str) -> bool:
-    difference = paired_difference(best.samples(key), other.samples(key))
-    if isnan(difference.mean):
-        return False
-    least = _NEGLIGIBLE * abs(other.values[key].mean)
-    return difference.mean <= max(least, 0.0 if isnan(difference.half_width) else difference.half_width)
 
 
 def _at(row: Row, table: Sequence[Row]) -> str:

@@ -8,18 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.aggregate import Row, json_row, rows
+from experiments.aggregate import Row, json_row, rows, summary_frame
 from experiments.cells import Cell, CellResult, cells
 from experiments.compare import run_compare
 from experiments.distributions import EDGES, NUM_BINS, count_latencies, exceedance
 from experiments.intervals import Interval, interval, paired_difference
 from experiments.labels import settings_note, short_names
 from experiments.numbers import number, with_half_width
+from experiments.report import notes
 from experiments.runner import run_study
 from experiments.study import StudySpec
 from experiments.study_files import load_study
 from experiments.table import result_table
-from experiments.verdict import verdict
+from experiments.verdict import choice, scores, verdict
 from simulator.metrics.latencies import gaps, ttft
 from simulator.token_log import Status, TokenLog, TokenTimes
 
@@ -133,6 +134,57 @@ def test_verdict_sees_no_difference_within_the_paired_interval() -> None:
 def test_verdict_of_single_runs_ignores_one_percent() -> None:
     assert "no difference" in verdict(rows([*smooth("a", 1, 100.0), *smooth("b", 1, 100.9)]))
     assert "chooses b over a" in verdict(rows([*smooth("a", 1, 100.0), *smooth("b", 1, 101.1)]))
+
+
+def test_verdict_of_several_names_the_winner_or_who_ties() -> None:
+    a, b, c = smooth("a", 1, 5.0, 5.2), smooth("b", 1, 6.0, 6.2), smooth("c", 1, 9.0, 9.2)
+    table = rows([*a, *b, *c])
+    assert verdict(table) == "Smooth goodput chooses c over b and 1 more (9.10 and 6.10 tokens/s)."
+    tied = rows([*a, *b, *smooth("c", 1, 6.0, 6.2)])
+    words = "Smooth goodput sees no difference between b and c (6.10 and 6.10 tokens/s), ahead of 1 more."
+    assert verdict(tied) == words
+    wide = rows([*smooth("a", 1, 5.0, 8.0), *b, *smooth("c", 1, 6.4, 6.2)])
+    assert verdict(wide) == "Smooth goodput sees no difference between a, c and b (6.50 to 6.10 tokens/s)."
+
+
+def test_titles_say_the_choice_the_tie_or_who_is_in_it() -> None:
+    a, b, c = smooth("a", 1, 5.0, 5.2), smooth("b", 1, 6.0, 6.2), smooth("c", 1, 6.0, 6.2)
+    for results, words in (
+        ([*a, *b], "chooses b"),
+        ([*b, *c], "sees no difference"),
+        ([*a, *b, *c], "chooses b or c"),
+        ([*a, *b, *c, *smooth("d", 1, 6.0, 6.2)], "chooses one of 3"),
+    ):
+        table = rows(results)
+        assert choice(table, scores(table)[0]) == f"Smooth goodput {words}"
+
+
+def test_an_unstable_row_is_called_so_wherever_it_appears() -> None:
+    study = STUDY.model_copy(update={"rates": (1.0, 30.0), "requests": 200, "policies": ("fcfs",)})
+    stable, unstable = table = rows(run_study(study))
+    assert [run.values["unstable"] for run in stable.runs] == [0.0, 0.0]
+    assert [run.values["unstable"] for run in unstable.runs] == [1.0, 1.0]
+    assert (stable.unstable, unstable.unstable) == (False, True)
+    assert [json_row(row)["unstable"] for row in table] == [False, True]
+    assert [json_row(row)["unstable_share"] for row in table] == [0.0, 1.0]
+    assert list(summary_frame(table).unstable) == [0.0, 1.0]
+    assert list(result_table(table, 120).columns[1].cells) == ["1", "30*"]
+    assert "Unstable (*): fcfs from 30 req/s on;" in verdict(table)
+
+
+def test_seeds_that_change_nothing_are_one_sample_and_that_is_said(tmp_path: Path) -> None:
+    trace = tmp_path / "t.csv"
+    lines = [f"2024-05-10 00:00:{second:02}.5,{100 + second},20" for second in range(30)]
+    trace.write_text("\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *lines]))
+    fields = STUDY.model_dump() | {"workload": {"trace": str(trace)}, "rates": (), "requests": None, "seeds": 3}
+    study = StudySpec.model_validate(fields)
+    assert notes(study, rows(run_study(study)))[-1].startswith(
+        "Nothing here is random: all 3 seeds ran the same. They are one sample, so there is no ±. Requests arrive"
+    )
+    one = study.model_copy(update={"seeds": (0,)})
+    assert notes(one, rows(run_study(one)))[-1].startswith("Requests arrive for 29 s;")
+    drawn = STUDY.model_copy(update={"rates": (2.0,)})
+    assert notes(drawn, rows(run_study(drawn)))[-1].startswith("± is the half-width of the 95 % interval over 2 seeds.")
 
 
 def test_verdict_says_from_which_rate_a_policy_is_unstable() -> None:

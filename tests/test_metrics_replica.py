@@ -82,6 +82,15 @@ def test_overload_is_unstable_and_light_load_is_not():
     assert replica.is_unstable(fifo([i * 2.0 for i in range(400)], service=1.0)) is False
 
 
+@pytest.mark.parametrize(
+    ("load", "least", "most"), [(0.5, 0.0, 0.0), (0.8, 0.0, 0.01), (0.95, 0.0, 0.05), (1.3, 0.99, 1.0)]
+)
+def test_false_alarms_are_rare_and_overload_is_seen(load, least, most):
+    rng = np.random.default_rng(0)
+    queues = [fifo(np.cumsum(rng.exponential(1 / load, 400)).tolist(), service=1.0) for _ in range(100)]
+    assert least <= np.mean([replica.is_unstable(queue) for queue in queues]) <= most
+
+
 def test_a_backlog_that_grows_but_drains_fast_is_not_unstable():
     arrival = [i / 8 for i in range(400)]
     log = queue_log(arrival, [50.0] * 400, [51.0] * 400)

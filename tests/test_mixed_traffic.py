@@ -151,11 +151,13 @@ def test_study_writes_a_row_for_each_class(written):
     assert list(zip(frame.policy, frame.request_class, strict=True)) == [
         (policy, name) for policy in ("fcfs", "edf") for name in ("chat", "code")
     ]
+    assert frame.rate.tolist() == [float(rate) for rate in STUDY["rates"] for _ in range(4)]
     assert set(pd.read_csv(out / "summary.csv").columns) - set(frame.columns) == {
         f"{name}{end}"
         for name in (
             "share_under_pressure",
-            "arrival_rate",
+            "warmup",
+            "num_warmup_requests",
             "smooth_goodput_bound_tokens_per_s",
             "smooth_goodput_bound_tokens_per_s_window",
             "smooth_goodput_share_of_bound",

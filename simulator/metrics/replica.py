@@ -18,24 +18,26 @@ _NAN = float("nan")
 
 def utilisation(log: TokenLog) -> float:
     """Share of the span in which an iteration ran, in [0, 1]."""
-    if log.runs is None:
+    if log.runs is None or not log.num_requests:
         return _NAN
-    return per_second(fsum(log.runs.ends() - log.runs.start), span(log))
+    busy = log.runs.ends() - np.maximum(log.runs.start, log.arrival[0])
+    return per_second(fsum(busy[busy > 0]), span(log))
 
 
-def mean_queue(log: TokenLog) -> float:
-    """Time average of the number of requests waiting, over the span."""
+def mean_queue(log: TokenLog, start: float | None = None) -> float:
+    """Time average of the number of requests waiting, from `start` seconds (the first arrival) to the last event."""
     if log.events is None or not log.num_requests:
         return _NAN
-    start, end = float(log.arrival[0]), last_event(log)
+    start, end = float(log.arrival[0]) if start is None else start, last_event(log)
     return float(_mean_waiting(log, np.array([start, end]))[0]) if end > start else _NAN
 
 
 def peak_kv(log: TokenLog) -> float:
-    """Largest share of the KV blocks that was held, in [0, 1]; NaN if the capacity is not known."""
+    """Largest share of the KV blocks that was held in the span, in [0, 1]; NaN if the capacity is not known."""
     if log.runs is None or not log.total_blocks:
         return _NAN
-    held = np.maximum(log.runs.kv_blocks, log.runs.kv_blocks_end)
+    in_span = log.runs.ends() > log.arrival[0] if log.num_requests else slice(0)
+    held = np.maximum(log.runs.kv_blocks, log.runs.kv_blocks_end)[in_span]
     return float(held.max(initial=0)) / log.total_blocks
 
 

@@ -24,6 +24,7 @@ from simulator.metrics.slo import (
 )
 from simulator.metrics.smooth_goodput import smooth_goodput
 from simulator.metrics.user import User
+from simulator.metrics.warmup import user_without_warmup, without_warmup
 from simulator.token_log import Floats, Status, TokenLog
 
 if TYPE_CHECKING:
@@ -42,24 +43,35 @@ def summarize(log: TokenLog, slo: SLOs = None, user: User | None = None) -> pd.D
     return pd.DataFrame([summary_values(log, slo, user)])
 
 
-def summary_values(log: TokenLog, slo: SLOs = None, user: User | None = None) -> dict[str, float]:
+def summary_values(
+    log: TokenLog, slo: SLOs = None, user: User | None = None, since: float | None = None
+) -> dict[str, float]:
     """Every metric of the run by name; seconds unless the name says otherwise, NaN where undefined.
 
     `user` is the paper's if not given; without an `slo`, what depends on it is NaN. The log is passed over
     once, chunk by chunk. Sums do not depend on the order of requests (math.fsum). Quantiles are linear
     between order statistics; those of more than 32 million gaps are within 0.05 %.
+
+    since: end of the warm-up, seconds. Requests that arrive before it are left out (`without_warmup`) and T starts
+    later; so the replica's figures are of that time, whoever it served, but whether the run is unstable is still
+    judged on all of it. `user` is that of the whole run.
     """
-    user = user or User()
-    gaps = GapSample(int(np.maximum(log.num_tokens() - 1, 0).sum()))
-    columns = request_columns(log, slo, user, gaps)
+    kept, its_user = without_warmup(log, since), user_without_warmup(user or User(), log, since)
+    return values_without_warmup(kept, log, slo, its_user)
+
+
+def values_without_warmup(kept: TokenLog, whole: TokenLog, slo: SLOs, user: User) -> dict[str, float]:
+    """`summary_values` of `kept`, the requests of `whole` that are no warm-up, whose user is `user`."""
+    gaps = GapSample(int(np.maximum(kept.num_tokens() - 1, 0).sum()))
+    columns = request_columns(kept, slo, user, gaps)
     return (
-        _counts(log, columns)
+        _counts(kept, columns)
         | _latencies(columns, gaps)
-        | _slo_values(log, columns, slo)
-        | _user_values(log, columns)
-        | _quality_values(log, columns)
-        | _token_rates(log, columns)
-        | _replica_values(log)
+        | _slo_values(kept, columns, slo)
+        | _user_values(kept, columns)
+        | _quality_values(kept, columns)
+        | _token_rates(kept, columns)
+        | _replica_values(kept, whole)
     )
 
 
@@ -136,14 +148,15 @@ def _token_rates(log: TokenLog, columns: Columns) -> dict[str, float]:
     return values
 
 
-def _replica_values(log: TokenLog) -> dict[str, float]:
-    unstable = replica.is_unstable(log)
+def _replica_values(kept: TokenLog, whole: TokenLog) -> dict[str, float]:
+    unstable = replica.is_unstable(whole)
+    start = float(kept.arrival[0]) if kept.num_requests else _NAN
     return {
-        **_describe("scheduling_delay", replica.scheduling_delay(log)),
-        "num_preemptions": float(replica.preemptions(log).sum()) if log.events is not None else _NAN,
-        "utilisation": replica.utilisation(log),
-        "mean_queue": replica.mean_queue(log),
-        "peak_kv": replica.peak_kv(log),
+        **_describe("scheduling_delay", replica.scheduling_delay(kept)),
+        "num_preemptions": float(replica.preemptions(kept).sum()) if kept.events is not None else _NAN,
+        "utilisation": replica.utilisation(kept),
+        "mean_queue": replica.mean_queue(whole, start),
+        "peak_kv": replica.peak_kv(kept),
         "unstable": _NAN if unstable is None else float(unstable),
     }
 
