@@ -78,7 +78,25 @@ class Pace(Delivery):
         return at_least_apart(generated, 1.0 / np.where(np.isnan(reading_speed), _USUAL_SPEED, reading_speed))
 
 
-DELIVERIES: Mapping[str, type[Delivery]] = {kind.name: kind for kind in (Immediate, HoldTokens, Pace)}
+class HoldLast(Delivery):
+    """The last token of every answer is withheld, which nobody would want: it raises Andes' QoE.
+
+    QoE divides by the time until the last token was read, so a late answer whose end is held back scores better.
+    A token that is the only one is the first one too, and is not held.
+    """
+
+    name = "hold_last"
+
+    wait: float = Field(default=600.0, gt=0, description="s: how long the last token is held")
+
+    def delivered(self, generated: TokenTimes, reading_speed: Floats) -> TokenTimes:
+        """u_i = t_i for i < n, u_n = t_n + wait."""
+        times, counts = generated.times.copy(), np.diff(generated.offsets)
+        times[generated.offsets[1:][counts > 1] - 1] += self.wait
+        return TokenTimes(times, generated.offsets)
+
+
+DELIVERIES: Mapping[str, type[Delivery]] = {kind.name: kind for kind in (Immediate, HoldTokens, Pace, HoldLast)}
 """Every delivery, by name."""
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from policies import make_policy
 from simulator import Status, TokenTimes, simulate
-from simulator.delivery import DELIVERIES, HoldTokens, Immediate, Pace, deliver, make_delivery
+from simulator.delivery import DELIVERIES, HoldLast, HoldTokens, Immediate, Pace, deliver, make_delivery
 from simulator.metrics.slo import SLO, slo_met
 from tests.hand_logs import Row, log_of, ragged, row, rows
 from tests.support import Machine, a100_like, workload
@@ -94,12 +94,13 @@ def test_a_simulated_run_keeps_both_times() -> None:
 
 def test_a_delivery_is_named_with_its_parameters() -> None:
     assert make_delivery("hold_tokens:gap=0.2") == HoldTokens(gap=0.2)
-    assert set(DELIVERIES) == {"immediate", "hold_tokens", "pace"}
+    assert set(DELIVERIES) == {"immediate", "hold_tokens", "pace", "hold_last"}
     for spec, piece in [
-        ("hold", "unknown delivery 'hold'; did you mean hold_tokens"),
+        ("hold_token", "unknown delivery 'hold_token'; did you mean hold_tokens"),
         ("hold_tokens:gap=0", "gap: Input should be greater than 0, not '0'"),
         ("hold_tokens:tbt=1", "hold_tokens has no parameter 'tbt' (it has gap)"),
         ("pace:speed=inf", "speed"),
+        ("hold_last:wait=0", "wait: Input should be greater than 0, not '0'"),
         ("immediate:gap=1", "it has none"),
     ]:
         with pytest.raises(ValueError, match="delivery") as error:
@@ -112,3 +113,14 @@ def test_readers_are_paced_each_at_their_own_speed() -> None:
     own = Pace().delivered(tokens, np.array([2.0, 1.0, 4.0, np.nan]))
     assert split(own) == [[1.0, 1.5, 2.0], [], [1.0, 1.25, 1.5], [1.0, 1.0 + 1.0 / 5.0]]
     assert split(Pace(speed=2.0).delivered(tokens, np.array([9.0, 9.0, 9.0, 9.0])))[2] == [1.0, 1.5, 2.0]
+
+
+@given(rows=rows(), wait=st.sampled_from([0.125, 600.0]))
+def test_only_a_last_token_that_is_not_the_first_is_withheld(rows: list[Row], wait: float) -> None:
+    log = log_of(rows)
+    held = deliver(log, HoldLast(wait=wait))
+    for before, after in zip(split(log.generated_times()), split(held.token_times()), strict=True):
+        assert after[:-1] == before[:-1]
+        assert after[-1:] == [t + wait if len(before) > 1 else t for t in before[-1:]]
+        assert after == sorted(after)
+    assert held.generated_times().times.tolist() == log.generated_times().times.tolist()

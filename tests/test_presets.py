@@ -60,7 +60,7 @@ def test_preset_is_its_policy_under_its_limits():
         ("vllm_v1:max_num_seqs=0", "max_num_seqs: Input should be greater than or equal to 1, not '0'"),
         ("vllm_v1:max_num_seqs=4000", "'vllm_v1:max_num_seqs=4000': max_num_seqs 4000 is over max_num_batched_tokens"),
         ("sarathi:chunk=3", "sarathi has no parameter 'chunk' (it has max_num_seqs,"),
-        ("fcfs@hold", "unknown delivery 'hold'; did you mean hold_tokens"),
+        ("fcfs@hold_token", "unknown delivery 'hold_token'; did you mean hold_tokens"),
     ],
 )
 def test_mistake_is_named_before_anything_runs(spec, message):
