@@ -49,9 +49,9 @@ def goodput_figure(table: Sequence[Row]) -> Figure:
 
 def latency_figure(study: StudySpec, table: Sequence[Row]) -> Figure:
     """Distributions of TTFT and TBT at the highest rate at which every policy is stable."""
-    shown = _at_shown_rate(table)
+    shown = at_shown_rate(table)
     figure, axes = _panels(2, 4.6)
-    figure.suptitle(_why_shown(shown, table), x=0.01, ha="left", fontsize="medium", color=NOTE_COLOUR)
+    figure.suptitle(why_shown(shown, table), x=0.01, ha="left", fontsize="medium", color=NOTE_COLOUR)
     for ax, metric in zip(axes, ("ttft", "tbt"), strict=True):
         bound = getattr(study.slo, metric, None)
         plot_latency(ax, shown, metric, bound).set_title(_excess(shown, metric, bound), pad=20)
@@ -71,7 +71,8 @@ def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
     figure.legend(handles, names, loc="outside lower center", ncols=len(names))
 
 
-def _at_shown_rate(table: Sequence[Row]) -> list[Row]:
+def at_shown_rate(table: Sequence[Row]) -> list[Row]:
+    """The rows of the highest rate at which every policy is stable, or of the lowest one if there is none."""
     unstable = {row.rate for row in table if row.unstable}
     rates = [row.rate for row in table]
     stable = [rate for rate in rates if rate not in unstable]
@@ -79,7 +80,8 @@ def _at_shown_rate(table: Sequence[Row]) -> list[Row]:
     return [row for row in table if row.rate == rate]
 
 
-def _why_shown(shown: Sequence[Row], table: Sequence[Row]) -> str:
+def why_shown(shown: Sequence[Row], table: Sequence[Row]) -> str:
+    """Of which rate the rows `shown` are, and why it is that one."""
     text = f"At {number(shown[0].rate)} requests/s"
     if any(row.unstable for row in shown):
         return f"{text}, where a queue grows"

@@ -75,7 +75,7 @@ def plot_latency(ax: Axes, table: Sequence[Row], metric: str, bound: float | Non
 
     Marks are at P50, P90, P99 and P99.9. table: rows of one rate. bound: the SLO's, seconds, drawn as a line.
     """
-    from matplotlib.ticker import EngFormatter, FuncFormatter
+    from matplotlib.ticker import FuncFormatter
 
     styles = policy_styles(row.policy for row in table)
     names = short_names(styles)
@@ -87,7 +87,6 @@ def plot_latency(ax: Axes, table: Sequence[Row], metric: str, bound: float | Non
         ax.plot(edges, share, linestyle=style.dash, label=names[row.policy], **look)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.xaxis.set_major_formatter(EngFormatter("s"))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
     ax.set_ylim(_LEAST_SHARE, 1.3)
     what = {"ttft": "time to first token", "tbt": "time between tokens"}[metric]
@@ -95,7 +94,18 @@ def plot_latency(ax: Axes, table: Sequence[Row], metric: str, bound: float | Non
     ax.set_ylabel(f"{'requests' if metric == 'ttft' else 'gaps'} that take longer")
     if bound is not None:
         _draw_bound(ax, bound)
+    _name_times(ax)
     return ax
+
+
+def _name_times(ax: Axes) -> None:
+    """Ticks in s, ms and µs: powers of ten, and twice and five times those where less than two decades are seen."""
+    from matplotlib.ticker import EngFormatter, FuncFormatter
+
+    seconds, (left, right) = EngFormatter("s"), ax.get_xlim()
+    digits = "25" if right < 100 * left else ""
+    ax.xaxis.set_major_formatter(seconds)
+    ax.xaxis.set_minor_formatter(FuncFormatter(lambda time, _: seconds(time) if f"{time:.0e}"[0] in digits else ""))
 
 
 def _falling(counts: Counts) -> tuple[Floats, Floats]:

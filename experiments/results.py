@@ -46,15 +46,20 @@ def write_results(folder: Path, study: StudySpec, table: Sequence[Row]) -> None:
     run_frame([run for row in table for run in row.runs]).to_parquet(folder / "runs.parquet", index=False)
     _latency_frame(table).to_parquet(folder / "latencies.parquet", index=False)
     (folder / "study.yaml").write_text(study.to_yaml(), encoding="utf-8")
+    (folder / META).write_text(provenance(_MADE_BY), encoding="utf-8")
+
+
+def provenance(made_by: str) -> str:
+    """What meta.json says, as JSON: who made the folder, when, and with which versions on which machine."""
     meta = {
-        "made_by": _MADE_BY,
+        "made_by": made_by,
         "version": version("smoothserve"),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "libraries": {name: version(name) for name in _LIBRARIES},
     }
-    (folder / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    return json.dumps(meta, indent=2) + "\n"
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:
