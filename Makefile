@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: compare figures test lint clean
+.PHONY: compare figures paper test test-all lint clean
 
 compare: $(VENV)/installed  ## run the main job: both policies, several rates, a few seeds
 	$(BIN)/smoothserve compare
@@ -12,8 +12,14 @@ compare: $(VENV)/installed  ## run the main job: both policies, several rates, a
 figures: compare  ## the README's picture, made anew
 	cp results/compare/figures/goodput.png experiments/studies/default.png
 
+paper: $(VENV)/installed  ## the papers' evaluations again, and the page that says what came of them
+	$(BIN)/python -m experiments.paper
+
 test: $(VENV)/installed-test lint  ## lint, types, import contract and every test
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-all: $(VENV)/installed-all  ## the tests that make test leaves out: local Ray and Dask clusters, many kills
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -32,6 +38,10 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/installed-test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@ $(VENV)/installed
+
+$(VENV)/installed-all: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test-all]'
+	touch $@ $(VENV)/installed-test $(VENV)/installed
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache results

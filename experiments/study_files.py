@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from experiments.study import StudySpec
+from experiments.study import MixedWorkload, StudySpec, SyntheticWorkload, TraceWorkload
 
 
 def default_study_fields() -> dict[str, Any]:
@@ -28,17 +28,23 @@ def read_fields(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from None
 
 
-def make_study(fields: Mapping[str, Any], source: str, options: Mapping[str, str] | None = None) -> StudySpec:
+def make_study(
+    fields: Mapping[str, Any],
+    source: str,
+    options: Mapping[str, str] | None = None,
+    places: Mapping[str, str] | None = None,
+) -> StudySpec:
     """The study of these fields.
 
     Raises ValueError of one line that names `source`, the field and its value; where the field came from an
-    option (`options`: field → option), that instead of the source.
+    option (`options`: field → option), that instead of the source. places: where a field stands in the source, if
+    not under its own name.
     """
     try:
         return StudySpec.model_validate(dict(fields))
     except ValidationError as error:
         problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
-        raise ValueError(_one_line(problems[0], source, options or {})) from None
+        raise ValueError(_one_line(problems[0], source, options or {}, places or {})) from None
 
 
 def load_study(path: str | Path) -> StudySpec:
@@ -59,16 +65,24 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     return fields
 
 
-def _one_line(error: ErrorDetails, source: str, options: Mapping[str, str]) -> str:
+def _known_fields(loc: tuple[int | str, ...]) -> Iterable[str]:
+    """The fields that there are where an unknown one was found."""
+    workloads = {"trace": TraceWorkload, "lengths": SyntheticWorkload, "classes": MixedWorkload}
+    inside_workload = loc[0] == "workload" and len(loc) == 3
+    return (workloads[str(loc[1])] if inside_workload else StudySpec).model_fields
+
+
+def _one_line(error: ErrorDetails, source: str, options: Mapping[str, str], places: Mapping[str, str]) -> str:
     place = [str(part) for part in error["loc"]]
     if place[:1] == ["workload"]:
         del place[1:2]
     place = place[: 4 if place[1:2] == ["classes"] else 2]
     field = ".".join(place)
+    in_source = ".".join([places.get(part, part) for part in place[:1]] + place[1:])
     head = next((options[key] for key in (field, *place[:1]) if key in options), None)
-    head = head or ": ".join(filter(None, (source, field)))
+    head = head or ": ".join(filter(None, (source, in_source)))
     if error["type"] == "extra_forbidden":
-        near = get_close_matches(place[-1], StudySpec.model_fields, n=1)
+        near = get_close_matches(place[-1], _known_fields(error["loc"]), n=1)
         return f"{head}: unknown field" + (f", did you mean {near[0]}?" if near else "")
     if error["type"] == "missing":
         return f"{head}: is missing"

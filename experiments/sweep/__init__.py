@@ -1,0 +1,1 @@
+"""Sweeps: grids of studies whose cells run anywhere, are kept one by one, and are never run twice."""
