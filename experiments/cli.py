@@ -9,8 +9,15 @@ from typing import Annotated
 import typer
 
 from experiments import policies_cli, profiles_cli
+from experiments.bench.command import bench
+from experiments.capacity.command import capacity
 from experiments.compare import compare
+from experiments.demos.command import demo
+from experiments.lessons.learn_cli import learn
+from experiments.report_page.command import report
 from experiments.score import score
+from experiments.sweep.command import sweep
+from experiments.timeline.command import timeline
 
 _INTERRUPTED = 130
 
@@ -23,7 +30,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(compare)
+app.command()(capacity)
+app.command()(demo)
 app.command()(score)
+app.command()(sweep)
+app.command()(timeline)
+app.command()(bench)
+app.command()(report)
+app.command()(learn)
 app.add_typer(policies_cli.app, name="policies")
 app.add_typer(profiles_cli.app, name="profiles")
 
