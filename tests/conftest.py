@@ -1,8 +1,16 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and a check of every run that any of them makes."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from simulator import TokenLog
+from simulator.recorder import Recorder
+from tests.support import check_littles_law
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +20,18 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the development data in ../shared")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _littles_law_in_every_run() -> Iterator[None]:
+    """Every log that `simulate` makes in this process obeys Little's law."""
+    make_log = Recorder.log
+
+    def checked(self: Recorder, *args: Any, **options: Any) -> TokenLog:
+        log = make_log(self, *args, **options)
+        check_littles_law(log)
+        return log
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "log", checked)
+        yield

@@ -1,0 +1,1 @@
+"""Why the figures can be trusted: the engine against theory and measurements, and what errors change."""
