@@ -1,0 +1,1 @@
+"""Lessons that one can touch: marimo notebooks whose sliders rerun the simulator."""
