@@ -36,9 +36,9 @@ class Recorder:
     )
 
     def __init__(self, num_requests: int) -> None:
-        self.runs = Rows("fiffiiiii")
-        self.segments = Rows("ifiii")
-        self.events = Rows("fii")
+        self.runs = Rows("diddiiiii")
+        self.segments = Rows("idiii")
+        self.events = Rows("dii")
         self.arrival = array("d", bytes(8 * num_requests))
         self.end = array("d", [float("nan")]) * num_requests
         self.status = bytearray(num_requests)
@@ -73,9 +73,9 @@ class Recorder:
         meta: Mapping[str, Any],
         counters: Mapping[str, float],
     ) -> TokenLog:
-        """The token log of the requests that arrived."""
+        """The token log of the requests that arrived; nothing may be recorded after it, for columns are not copied."""
         n = self.num_arrived
-        arrival = np.frombuffer(self.arrival)[:n].copy()
+        arrival = np.frombuffer(self.arrival)[:n]
         request, head, first_step, *counts = self.segments.columns()
         order = np.lexsort((first_step, request))
         return TokenLog(
@@ -83,7 +83,7 @@ class Recorder:
             prompt_length=workload.prompt_length[:n],
             output_length=workload.output_length[:n],
             status=np.frombuffer(self.status, dtype=np.uint8)[:n].astype(np.int64),
-            end=np.frombuffer(self.end)[:n].copy(),
+            end=np.frombuffer(self.end)[:n],
             reason=tuple(self.reasons.get(i, "") for i in range(n)) if self.reasons else ("",) * n,
             request_class=workload.request_class[:n],
             class_names=workload.class_names,

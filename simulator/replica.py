@@ -29,7 +29,7 @@ from simulator.policy import (
 from simulator.recorder import Recorder
 from simulator.request import DecodeClock, RequestState
 from simulator.request_pool import RequestPool
-from simulator.speculation import Drafts
+from simulator.speculation import Drafts, blocks_to_verify
 from simulator.step_run import StepRun
 from simulator.swap_space import HostLink, SwapSpace
 from simulator.token_log import Status
@@ -252,7 +252,7 @@ class Replica:
 
     def _sleep(self, until: float | None) -> Event:
         """Wait for an event, or for the time at which the policy wants to be asked."""
-        self._asleep = True
+        self._asleep, self._event_seen = True, False
         self._wake = self._clock.event() if until is None else self._clock.at(until)
         return self._wake
 
@@ -322,7 +322,7 @@ class Replica:
 
     def _begin_speculation(self, plan: StepPlan, now: float) -> Event:
         pool, kv, depths = self._pool, self._kv, plan.speculate
-        blocks = sum([kv.blocks_for_more(pool.running[i].num_computed_tokens + 1, n) for i, n in depths.items()])
+        blocks = blocks_to_verify(kv, pool.running, depths)
         decodes, kv_tokens = pool.num_decodes, pool.kv_tokens
         batch = Batch(0, 0, 0, decodes + sum(depths.values()), kv_tokens, decodes)
         drafting = max(depths.values()) * self.drafts.speculation.draft_step_time
@@ -331,11 +331,7 @@ class Replica:
     def _end_speculation(self, plan: StepPlan, now: float) -> None:
         pool = self._pool
         pool.advance(1, now)
-        for request_id, depth in plan.speculate.items():
-            request = pool.running[request_id]
-            first = request.num_generated_tokens - 1  # the first that was drafted; the step gave one more
-            if more := self.drafts.accepted(request_id, first, depth, self._output_length[request_id]):
-                pool.accept(request, more)
+        pool.accept(plan.speculate, self.drafts)
         for request in pool.due():
             self._end(request, now)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
-from heapq import heappop, heappush
+from collections.abc import Collection, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 from math import nan
 
 from simulator.kv_cache import KVCache
 from simulator.policy import ALL, Decode, Preemption
 from simulator.recorder import Recorder
 from simulator.request import DecodeClock, RequestState
+from simulator.speculation import Drafts
 from simulator.swap_space import SwapSpace
 from simulator.token_log import EventKind
 
@@ -55,7 +56,8 @@ class RequestPool:
         self._output_length = output_length
         self._record = recorder
         self._finish_step: dict[int, int] = {}  # of every decoding request: the decode step that completes it
-        self._finishes: list[tuple[int, int]] = []  # heap of (decode step, request id); an entry may be stale
+        self._finishes: list[tuple[int, int]] | None = []
+        """Heap of (decode step, request id); an entry may be stale. None: all are, since drafts were accepted."""
 
     def __len__(self) -> int:
         return len(self.waiting) + len(self.running)
@@ -98,26 +100,38 @@ class RequestPool:
         self._kv.advance(num_steps)
         self.kv_tokens += num_steps * self.num_decodes
 
-    def accept(self, request: RequestState, tokens: int) -> None:
-        """A decoding request got so many tokens more with the one that the present decode step gave it.
+    def accept(self, depths: Mapping[int, int], drafts: Drafts) -> None:
+        """Decoding requests get those of their drafts that `drafts` accepts, with the token of the present decode step.
 
-        It leaves the batch and joins it again, in one go: this happens to each request in each iteration.
+        Each leaves the batch and joins it again, in one go: this happens to nearly all in each iteration.
         """
-        step, now, joined = self._steps.step, self._steps.time, request._joined
-        num_steps = step - joined
-        self._record.segments.append((request.id, request._head, joined, num_steps, request._head_tokens))
-        self._kv.skip(request, tokens)
-        request._cached += num_steps + tokens
-        request._generated += num_steps + tokens
-        request._joined = step
-        request._head = request._last_token_time = now
-        request._head_tokens = tokens
-        self.kv_tokens += tokens
-        self._expect_finish(request)
+        step, now, kv = self._steps.step, self._steps.time, self._kv
+        running, finish_step, record = self.running, self._finish_step, self._record.segments.append
+        for request_id, depth in depths.items():
+            request = running[request_id]
+            joined = request._joined
+            num_steps = step - joined
+            generated = request._generated + num_steps
+            length = self._output_length[request_id]
+            if more := drafts.accepted(request_id, generated - 1, depth, length):  # the step gave one more
+                record((request_id, request._head, joined, num_steps, request._head_tokens))
+                kv.skip(request, more)
+                request._cached += num_steps + more
+                request._generated = generated = generated + more
+                request._joined = step
+                request._head = request._last_token_time = now
+                request._head_tokens = more
+                self.kv_tokens += more
+                finish_step[request_id] = step + length - generated
+        self._finishes = None
 
     def next_finish(self) -> int:
         """The decode step after which the next request will be complete; somebody must be decoding."""
-        finishes, finish_step = self._finishes, self._finish_step
+        finish_step = self._finish_step
+        finishes = self._finishes
+        if finishes is None:
+            finishes = self._finishes = [(step, request_id) for request_id, step in finish_step.items()]
+            heapify(finishes)
         step, request_id = finishes[0]
         while finish_step.get(request_id) != step:
             heappop(finishes)
@@ -127,6 +141,11 @@ class RequestPool:
     def due(self) -> list[RequestState]:
         """The decoding requests that are complete after the present decode step, by id; each is told once."""
         finishes, now = self._finishes, self._steps.step
+        if finishes is None:
+            ids = sorted([i for i, step in self._finish_step.items() if step <= now])
+            for request_id in ids:
+                del self._finish_step[request_id]
+            return [self.running[request_id] for request_id in ids]
         if not finishes or finishes[0][0] > now:
             return []
         complete = []
@@ -171,7 +190,8 @@ class RequestPool:
     def _expect_finish(self, request: RequestState) -> None:
         finish_step = request._joined + self._output_length[request.id] - request._generated
         self._finish_step[request.id] = finish_step
-        heappush(self._finishes, (finish_step, request.id))
+        if self._finishes is not None:
+            heappush(self._finishes, (finish_step, request.id))
 
     def _settle(self, request: RequestState) -> None:
         """`request` takes no part in decode steps any more: its counts become its own, its segment is recorded."""

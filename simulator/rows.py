@@ -8,40 +8,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from simulator.token_log import Ints
-
 
 class Rows(list[tuple[float, ...]]):
     """A list of rows, so that adding one costs next to nothing, and the columns that earlier ones became.
 
-    kinds: "f" for a column of floats, kept in 8 bytes a row, "i" for one of whole numbers, kept in 4 where they fit.
+    kinds: "d" for a column of floats, kept in 8 bytes a row, "i" for one of whole numbers, kept in 4 if they all fit.
     """
 
     def __init__(self, kinds: str) -> None:
-        self._kinds = kinds
-        self._chunks: list[list[npt.NDArray[np.generic]]] = [[] for _ in kinds]
+        self._columns = [array(kind) for kind in kinds]
 
     def compact(self) -> None:
         """Move the rows, some 300 bytes each, to the columns."""
-        for kind, column, chunks in zip(self._kinds, zip(*self, strict=True), self._chunks, strict=False):
-            if kind == "f":
-                chunks.append(np.frombuffer(array("d", column)))
-            else:
-                chunks.append(_narrow(np.frombuffer(array("q", column), dtype=np.int64)))
+        for i, values in enumerate(zip(*self, strict=True)):
+            try:
+                more = array(self._columns[i].typecode, values)
+            except OverflowError:
+                self._columns[i], more = array("q", self._columns[i]), array("q", values)
+            self._columns[i] += more
         self.clear()
 
-    def columns(self) -> list[Any]:
-        """All columns, (rows,) each, of float64 or int64, which leave the table."""
+    def columns(self) -> list[npt.NDArray[Any]]:
+        """All columns, (rows,) each: float64; int32, or int64 if need be. Not copied: no row may follow."""
         self.compact()
-        return [self._take(i) for i in range(len(self._kinds))]
-
-    def _take(self, i: int) -> npt.NDArray[Any]:
-        kind: npt.DTypeLike = np.float64 if self._kinds[i] == "f" else np.int64
-        joined = np.concatenate([np.empty(0, kind), *self._chunks[i]], dtype=kind)
-        self._chunks[i] = []
-        return joined
-
-
-def _narrow(column: Ints) -> Ints | npt.NDArray[np.int32]:
-    narrow = column.astype(np.int32)
-    return narrow if (narrow == column).all() else column
+        return [
+            np.frombuffer(column, column.typecode) if column else np.empty(0, column.typecode)
+            for column in self._columns
+        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from math import inf, nextafter
@@ -96,7 +97,7 @@ def simulate(
         profile.latency,
         num_blocks,
         limits,
-        workload.output_length.tolist(),
+        array("q", workload.output_length.astype(np.int64).tobytes()),
         recorder,
         seed=seed,
         host_link=getattr(profile, "host_link", None),
