@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pydantic import Field
 
@@ -47,20 +47,27 @@ class AdaServe(SchedulerPolicy):
         acceptance = view.limits.speculation.acceptance
         if budget <= 0 or acceptance == 0.0:
             return DECODE_ALL
-        need = self._need(view)
-        depths = choose_depths(list(need.values()), acceptance, self.max_depth, budget)
-        drafts = _that_fit(view, dict(zip(need, depths, strict=True)))
+        drafts = _that_fit(view, self._depths(view, acceptance, budget))
         return StepPlan(speculate=drafts) if drafts else StepPlan(replan_after=1)
+
+    def _depths(self, view: ReplicaView, acceptance: float, budget: int) -> dict[int, int]:
+        """Drafts by request id, as `choose_depths` has them; where the budget suffices for all, nobody's need matters."""
+        if budget >= self.max_depth * len(view.running):
+            return dict.fromkeys(view.running, self.max_depth)
+        need = self._need(view)
+        return dict(zip(need, choose_depths(list(need.values()), acceptance, self.max_depth, budget), strict=True))
 
     def _need(self, view: ReplicaView) -> dict[int, float]:
         """A by request id, tokens."""
-        running = view.running.values()
-        kv_tokens = sum([request.num_computed_tokens + 1 for request in running])
-        batch = Batch(0, 0, 0, self.token_budget, kv_tokens, len(view.running))
+        running, tpot = view.running.values(), self.tpot
+        generated = [request.num_generated_tokens for request in running]
+        kv_tokens = sum([request.prompt_length for request in running]) + sum(generated)
+        batch = Batch(0, 0, 0, self.token_budget, kv_tokens, len(generated))
         drafting = self.max_depth * view.limits.speculation.draft_step_time
         end = view.now + view.predict_step_time(batch) + drafting
         return {
-            r.id: (end - r.first_token_time) / tpot_target(r, self.tpot) - (r.num_generated_tokens - 1) for r in running
+            request.id: (end - request.first_token_time) / tpot_target(request, tpot) - (tokens - 1)
+            for request, tokens in zip(running, generated, strict=True)
         }
 
 
@@ -70,7 +77,7 @@ def choose_depths(need: Sequence[float], acceptance: float, max_depth: int, budg
     need: tokens that each should get, of which the target adds one without a draft. budget: drafts in all.
     """
     expected = [expected_tokens(acceptance, depth) for depth in range(max_depth + 1)]
-    by_need = sorted(range(len(need)), key=lambda i: (-need[i], i))
+    by_need = sorted(range(len(need)), key=need.__getitem__, reverse=True)  # equal ones stay in order
     depths = [0] * len(need)
     for i in by_need:
         if need[i] <= 1.0 or not budget:
@@ -78,20 +85,22 @@ def choose_depths(need: Sequence[float], acceptance: float, max_depth: int, budg
         depths[i] = min(bisect_left(expected, need[i]), max_depth, budget)
         budget -= depths[i]
     for depth in range(max_depth):
-        for i in by_need if budget else ():
-            if depths[i] == depth and budget:
-                depths[i] += 1
-                budget -= 1
+        if not budget:
+            break
+        next_in_line = [i for i in by_need if depths[i] == depth][:budget]
+        for i in next_in_line:
+            depths[i] = depth + 1
+        budget -= len(next_in_line)
     return depths
 
 
-def _that_fit(view: ReplicaView, depths: Mapping[int, int]) -> dict[int, int]:
+def _that_fit(view: ReplicaView, depths: dict[int, int]) -> dict[int, int]:
     """The drafts for which there are blocks: those that need new ones get them in order, while there are any."""
     kv = view.kv
     free = kv.free - kv.needed_next
     most = max(depths.values())
     if kv.blocks_for(most) * len(depths) <= free:
-        return {request_id: depth for request_id, depth in depths.items() if depth}
+        return depths if all(depths.values()) else {request_id: depth for request_id, depth in depths.items() if depth}
     drafts: dict[int, int] = {}
     for request_id, depth in depths.items():
         after = view.running[request_id].num_computed_tokens + 1

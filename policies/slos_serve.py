@@ -62,7 +62,7 @@ class SlosServe(PromiseKeeper):
             return StepPlan(preempt=last_of_running(view, lambda r: self._seniority(view, r)))
         if not (view.waiting or view.prefilling):
             return DECODE_ALL
-        slots = [self._slot(view, r) for r in view.running.values() if r.id not in view.prefilling]
+        slots = self._slots(view)
         begun = sorted(view.prefilling.values(), key=lambda r: (self.deadline(view, r), r.id))
         in_time = [r for r in begun if self.in_time(view, r)]
         accepted = [view.waiting[i] for i in self._accepted(view, in_time, slots) if i in view.waiting]
@@ -106,8 +106,8 @@ class SlosServe(PromiseKeeper):
         if not waiting:
             return ()
         waiting.sort(key=lambda entry: (entry[0], entry[1].id))
-        loose = sum([slot.tpot == self.loose_tpot for slot in slots])
-        mean, running = self._lengths.value, view.running.values()
+        loose_tpot, mean, running = self.loose_tpot, self._lengths.value, view.running.values()
+        loose = sum([slot.tpot == loose_tpot for slot in slots])
         chosen = [(r, _blocks(view, r, mean)) for _, r in waiting[: self.max_candidates]]
         candidates = [self._candidate(view, r, 0, True) for r in begun]
         candidates += [self._candidate(view, r, blocks, False) for r, blocks in chosen]
@@ -143,11 +143,16 @@ class SlosServe(PromiseKeeper):
         tokens, _ = prefill_tokens_within(view, length, len(due), sum([slot.context for slot in due]))
         return tuple(slot.id for slot in due), tokens
 
-    def _slot(self, view: ReplicaView, request: RequestState) -> _Slot:
-        tpot = self.loose_tpot if self.tier(request) else self.tight_tpot
-        slack = request.first_token_time + request.num_generated_tokens * tpot - view.now
-        binding = slack if slack >= 0.0 else tpot
-        return _Slot(request.id, request.num_computed_tokens + 1, tpot, slack, binding)
+    def _slots(self, view: ReplicaView) -> list[_Slot]:
+        loose, tight, now, prefilling = self.loose_tpot, self.tight_tpot, view.now, view.prefilling
+        slots = []
+        for request in view.running.values():
+            if request.id not in prefilling:
+                tpot = loose if tpot_target(request, loose) >= loose else tight
+                slack = request.first_token_time + request.num_generated_tokens * tpot - now
+                binding = slack if slack >= 0.0 else tpot
+                slots.append(_Slot(request.id, request.num_computed_tokens + 1, tpot, slack, binding))
+        return slots
 
 
 def _blocks(view: ReplicaView, request: RequestState, mean: float) -> int:

@@ -16,8 +16,12 @@ def ttft_target(request: RequestState, default: float) -> float:
 def tpot_target(request: RequestState, default: float) -> float:
     """Seconds a token: the SLO's tpot, else its tbt, else one over the user's or the SLO's speed, else `default`."""
     slo = request.slo
-    if slo is not None and (bound := slo.tpot if slo.tpot is not None else slo.tbt) is not None:
-        return bound
+    if slo is not None:
+        bound = slo.tpot
+        if bound is None:
+            bound = slo.tbt
+        if bound is not None:
+            return bound
     speed = reading_speed(request, 0.0)
     return 1.0 / speed if speed else default
 

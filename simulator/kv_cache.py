@@ -18,7 +18,16 @@ class KVCache:
     and `without`; the methods below them are the engine's.
     """
 
-    __slots__ = ("_clock", "_growth", "block_size", "free", "num_blocks", "num_growing", "watermark_blocks")
+    __slots__ = (
+        "_clock",
+        "_growth",
+        "block_size",
+        "free",
+        "needed_next",
+        "num_blocks",
+        "num_growing",
+        "watermark_blocks",
+    )
 
     def __init__(self, num_blocks: int, block_size: int, watermark: float, clock: DecodeClock) -> None:
         self.num_blocks = num_blocks
@@ -26,13 +35,10 @@ class KVCache:
         self.watermark_blocks = int(watermark * num_blocks)
         self.free = num_blocks
         self.num_growing = 0
+        self.needed_next = 0
+        """New blocks that the next decode step of all decoding requests takes."""
         self._growth = [0] * block_size
         self._clock = clock
-
-    @property
-    def needed_next(self) -> int:
-        """New blocks that the next decode step of all decoding requests takes."""
-        return self._growth[self._clock.step % self.block_size]
 
     def blocks_for(self, num_tokens: int) -> int:
         """Blocks that a cache of `num_tokens` tokens holds."""
@@ -46,7 +52,7 @@ class KVCache:
         """A copy to plan with: the cache as it is once these running requests have given back their blocks."""
         rest = KVCache(self.num_blocks, self.block_size, 0.0, self._clock)
         rest.watermark_blocks, rest.num_growing = self.watermark_blocks, self.num_growing
-        rest._growth = self._growth.copy()
+        rest._growth, rest.needed_next = self._growth.copy(), self.needed_next
         rest.free = self.free + sum(self.blocks_for(request.num_computed_tokens) for request in requests)
         for request in requests:
             if request.decoding:
@@ -55,13 +61,35 @@ class KVCache:
 
     def join(self, request: RequestState) -> None:
         """Let `request`, whose cache has `_cached` tokens, grow by a token a decode step from now on."""
-        self._growth[(self._clock.step - request._cached) % self.block_size] += 1
+        cached, size = request._cached, self.block_size
+        self._growth[(self._clock.step - cached) % size] += 1
         self.num_growing += 1
+        if not cached % size:
+            self.needed_next += 1
 
     def leave(self, request: RequestState) -> None:
         """End the growth of `request`, which keeps its blocks; to be called before its counts are settled."""
-        self._growth[(request._joined - request._cached) % self.block_size] -= 1
+        size = self.block_size
+        takes_at = (request._joined - request._cached) % size
+        self._growth[takes_at] -= 1
         self.num_growing -= 1
+        if takes_at == self._clock.step % size:
+            self.needed_next -= 1
+
+    def skip(self, request: RequestState, num_tokens: int) -> None:
+        """`request` grows by so many tokens at once, ahead of the steps; to be called before its counts follow."""
+        size, step = self.block_size, self._clock.step
+        cached = request._cached + step - request._joined
+        self.free -= self.blocks_for_more(cached, num_tokens)
+        self._growth[(step - cached) % size] -= 1
+        self._growth[(step - cached - num_tokens) % size] += 1
+        self.needed_next = self._growth[step % size]
+
+    def advance(self, num_steps: int) -> None:
+        """All decoding requests take so many decode steps, and the blocks for them."""
+        self.free -= self.needed_next if num_steps == 1 else self.needed_for(num_steps)
+        self._clock.step += num_steps
+        self.needed_next = self._growth[self._clock.step % self.block_size]
 
     def needed_for(self, num_steps: int) -> int:
         """New blocks that the next `num_steps` decode steps take together."""

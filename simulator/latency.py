@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -79,22 +80,22 @@ class PiecewiseLinearLatency(BaseModel):
     q0: float = Field(default=0.0, ge=0, description="s: engine overhead of an iteration")
     q1: float = Field(default=0.0, ge=0, description="s/sequence: engine overhead of a request in the batch")
 
+    @cached_property
+    def _coefficients(self) -> tuple[float, ...]:
+        """All of them at once: reading the fields of a validated model one by one is most of what a step costs."""
+        return self.t0, self.s_lo, self.s_hi, self.n_ridge, self.k, self.kp, self.a, 1.0 + self.m, self.q0, self.q1
+
     def step_time(self, batch: Batch) -> float:
         """Duration of one iteration of `batch`, seconds."""
         prefill, context, pairs, decodes, kv, requests = batch
+        t0, s_lo, s_hi, n_ridge, k, kp, a, mixed, q0, q1 = self._coefficients
         tokens = prefill + decodes
-        if tokens <= self.n_ridge:
-            linear = self.s_lo * tokens
-        else:
-            linear = self.s_lo * self.n_ridge + self.s_hi * (tokens - self.n_ridge)
-        read = self.k * kv
-        if prefill:
-            read *= 1.0 + self.m
-        return self.t0 + linear + read + self.kp * context + self.a * pairs + self.q0 + self.q1 * requests
+        linear = s_lo * tokens if tokens <= n_ridge else s_lo * n_ridge + s_hi * (tokens - n_ridge)
+        read = k * kv * mixed if prefill else k * kv
+        return t0 + linear + read + kp * context + a * pairs + q0 + q1 * requests
 
     def decode_run(self, num_decodes: int, kv_tokens: int) -> DecodeRun:
         """Durations of successive decode-only iterations: linear in the KV tokens, which grow by `num_decodes`."""
-        return DecodeRun(
-            self.step_time(Batch(num_decodes=num_decodes, kv_tokens=kv_tokens, num_requests=num_decodes)),
-            self.k * num_decodes,
-        )
+        t0, s_lo, s_hi, n_ridge, k, _, _, _, q0, q1 = self._coefficients
+        linear = s_lo * num_decodes if num_decodes <= n_ridge else s_lo * n_ridge + s_hi * (num_decodes - n_ridge)
+        return DecodeRun(t0 + linear + k * kv_tokens + q0 + q1 * num_decodes, k * num_decodes)

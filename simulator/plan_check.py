@@ -14,19 +14,27 @@ class InvalidPlan(ValueError):
 
 def check_plan(plan: StepPlan, view: ReplicaView) -> None:
     """Raise `InvalidPlan` if `plan` cannot be applied as it is to the replica that `view` shows."""
+    prefill, decode, preempt, resume, speculate, drop, _, _ = plan
     free = view.kv.free
-    if plan.preempt or plan.drop or plan.resume:  # most plans move nobody
+    if preempt or drop or resume:  # most plans move nobody
         _check_removals(plan, view)
         _check_resumed(plan, view)
         free += _moved_blocks(plan, view)
-    num_decodes, needed = _decodes(plan, view)
-    _check_prefill(plan, view)
-    _check_seats(plan, view)
-    if plan.speculate:
+    num_decodes, needed = _decodes(plan, view) if decode else (0, 0)
+    tokens, blocks, admitted = _check_prefill(plan, view) if prefill else (0, 0, 0)
+    if admitted or resume:
+        _check_seats(plan, admitted + len(resume), view)
+    if speculate:
         drafted, more = _drafted(plan, view)
         num_decodes, needed = num_decodes + drafted, needed + more
-    _check_tokens(plan, num_decodes, view)
-    _check_blocks(plan, needed, free, view)
+    tokens += num_decodes
+    one_prompt_alone = not num_decodes and len(prefill) == 1
+    if tokens > view.limits.max_num_batched_tokens and not one_prompt_alone:
+        limit = view.limits.max_num_batched_tokens
+        raise InvalidPlan(f"{tokens} tokens in one iteration, over max_num_batched_tokens {limit}")
+    needed += blocks
+    if needed > free:
+        raise InvalidPlan(f"the plan needs {needed} new KV blocks, {free} are free")
     _check_progress(plan, bool(num_decodes), view)
 
 
@@ -52,8 +60,6 @@ def _removed(request_id: int, plan: StepPlan) -> bool:
 def _decodes(plan: StepPlan, view: ReplicaView) -> tuple[int, int]:
     """How many requests decode under `plan`, and how many new blocks that takes."""
     kv = view.kv
-    if not plan.decode:
-        return 0, 0
     if plan.decode is ALL and not (plan.preempt or plan.drop or plan.resume) and kv.num_growing == view.num_decodes:
         return kv.num_growing, kv.needed_next
     ready = {r.id: r for r in view.running.values() if r.id not in view.prefilling and not _removed(r.id, plan)}
@@ -93,30 +99,34 @@ def _check_resumed(plan: StepPlan, view: ReplicaView) -> None:
             raise InvalidPlan(f"resume: request {request_id} is not waiting to come back from host memory")
 
 
-def _check_prefill(plan: StepPlan, view: ReplicaView) -> None:
+def _check_prefill(plan: StepPlan, view: ReplicaView) -> tuple[int, int, int]:
+    """Tokens that the plan prefills, new blocks that they take, and how many requests it admits for that."""
+    prefilling, waiting, size = view.prefilling, view.waiting, view.kv.block_size
+    removes = plan.preempt or plan.drop
+    total = blocks = admitted = 0
     for request_id, tokens in plan.prefill.items():
-        request = view.prefilling.get(request_id) or view.waiting.get(request_id)
-        if request is None or _removed(request_id, plan):
+        request = prefilling.get(request_id)
+        if request is None:
+            request = waiting.get(request_id)
+            admitted += 1
+        if request is None or (removes and _removed(request_id, plan)):
             raise InvalidPlan(f"prefill: request {request_id} is neither waiting nor being prefilled")
-        left = request.num_tokens_to_prefill
+        cached = request._cached
+        left = request.prompt_length + request._generated - cached
         if not isinstance(tokens, int) or not 1 <= tokens <= left:
             raise InvalidPlan(f"prefill: {tokens!r} tokens of request {request_id}, which has {left} to prefill")
+        total += tokens
+        blocks += -(-(cached + tokens) // size) + -cached // size
+    return total, blocks, admitted
 
 
-def _check_seats(plan: StepPlan, view: ReplicaView) -> None:
-    admitted = sum(1 for request_id in plan.prefill if request_id in view.waiting) + len(plan.resume)
-    removed = len(plan.preempt) + sum(1 for request_id in plan.drop if request_id in view.running)
+def _check_seats(plan: StepPlan, admitted: int, view: ReplicaView) -> None:
+    removed = len(plan.preempt)
+    if plan.drop:
+        removed += sum(1 for request_id in plan.drop if request_id in view.running)
     seats = len(view.running) - removed + admitted
-    if admitted and seats > view.limits.max_num_seqs:
+    if seats > view.limits.max_num_seqs:
         raise InvalidPlan(f"{seats} requests running, over max_num_seqs {view.limits.max_num_seqs}")
-
-
-def _check_tokens(plan: StepPlan, num_decodes: int, view: ReplicaView) -> None:
-    tokens = sum(plan.prefill.values()) + num_decodes
-    limit = view.limits.max_num_batched_tokens
-    one_prompt_alone = len(plan.prefill) == 1 and not num_decodes
-    if tokens > limit and not one_prompt_alone:
-        raise InvalidPlan(f"{tokens} tokens in one iteration, over max_num_batched_tokens {limit}")
 
 
 def _moved_blocks(plan: StepPlan, view: ReplicaView) -> int:
@@ -132,17 +142,9 @@ def _moved_blocks(plan: StepPlan, view: ReplicaView) -> int:
     return freed - taken
 
 
-def _check_blocks(plan: StepPlan, needed: int, free: int, view: ReplicaView) -> None:
-    kv = view.kv
-    for request_id, tokens in plan.prefill.items():
-        request = view.prefilling.get(request_id) or view.waiting[request_id]
-        cached = request.num_computed_tokens
-        needed += kv.blocks_for(cached + tokens) - kv.blocks_for(cached)
-    if needed > free:
-        raise InvalidPlan(f"the plan needs {needed} new KV blocks, {free} are free")
-
-
 def _check_progress(plan: StepPlan, decodes: bool, view: ReplicaView) -> None:
+    if plan.replan_at is None and plan.replan_after is None and (decodes or plan.prefill):
+        return
     if plan.replan_at is not None and not plan.replan_at > view.now:
         raise InvalidPlan(f"replan_at {plan.replan_at} is not after now, {view.now}")
     if plan.replan_after is not None and (not isinstance(plan.replan_after, int) or plan.replan_after < 1):

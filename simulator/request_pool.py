@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
-from heapq import heappop, heappush
+from collections.abc import Collection, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 from math import nan
 
 from simulator.kv_cache import KVCache
 from simulator.policy import ALL, Decode, Preemption
 from simulator.recorder import Recorder
 from simulator.request import DecodeClock, RequestState
+from simulator.speculation import Drafts
 from simulator.swap_space import SwapSpace
 from simulator.token_log import EventKind
 
@@ -22,6 +23,22 @@ class RequestPool:
     the step at which it joined, `advance` moves the counts of all at once, and its finish lies in a heap.
     `output_length` is the truth by request id, kept here, where no policy gets.
     """
+
+    __slots__ = (
+        "_finish_step",
+        "_finishes",
+        "_kv",
+        "_output_length",
+        "_record",
+        "_steps",
+        "_swap",
+        "kv_tokens",
+        "num_decodes",
+        "paused",
+        "prefilling",
+        "running",
+        "waiting",
+    )
 
     def __init__(
         self, kv: KVCache, swap: SwapSpace, steps: DecodeClock, output_length: Sequence[int], recorder: Recorder
@@ -38,7 +55,9 @@ class RequestPool:
         self._steps = steps
         self._output_length = output_length
         self._record = recorder
-        self._finishes: list[tuple[int, int]] = []  # heap of (decode step, request id); an entry may be stale
+        self._finish_step: dict[int, int] = {}  # of every decoding request: the decode step that completes it
+        self._finishes: list[tuple[int, int]] | None = []
+        """Heap of (decode step, request id); an entry may be stale. None: all are, since drafts were accepted."""
 
     def __len__(self) -> int:
         return len(self.waiting) + len(self.running)
@@ -50,19 +69,16 @@ class RequestPool:
         request = self.prefilling.get(request_id)
         if request is None:
             request = self.waiting.pop(request_id)
-            self._forget_swapped(request)
+            if request.swapped_tokens:
+                self._forget_swapped(request)
             self.running[request_id] = self.prefilling[request_id] = request
             kind = EventKind.RESUME if request.num_preemptions else EventKind.ADMIT
-            self._record.event(now, request_id, kind)
+            self._record.events.append((now, request_id, kind))
         return request
-
-    def cache(self, request: RequestState, tokens: int) -> None:
-        """`tokens` more of a prefilling request are in the cache."""
-        request._cached += tokens
 
     def end_prefill(self, request: RequestState, now: float) -> bool:
         """If all its tokens are cached, `request` gets an output token. Whether that was the last of all."""
-        if request.num_tokens_to_prefill:
+        if request._cached < request.prompt_length + request._generated:
             return False
         del self.prefilling[request.id]
         request._generated += 1
@@ -73,7 +89,7 @@ class RequestPool:
         if request._generated < self._output_length[request.id]:
             self._join(request)
             return False
-        self._record.segment(request.id, now, self._steps.step, 0, 1)
+        self._record.segments.append((request.id, now, self._steps.step, 0, 1))
         return True
 
     # -- decode ----------------------------------------------------------------------------------------------
@@ -81,51 +97,69 @@ class RequestPool:
     def advance(self, num_steps: int, now: float) -> None:
         """Every decoding request has taken `num_steps` decode steps, the last of which ends now."""
         self._steps.time = now
-        self._kv.free -= self._kv.needed_for(num_steps)
-        self._steps.step += num_steps
+        self._kv.advance(num_steps)
         self.kv_tokens += num_steps * self.num_decodes
 
-    def accept(self, request_id: int, tokens: int) -> None:
-        """A decoding request got so many tokens more with the one that the present decode step gave it."""
-        request = self.running[request_id]
-        self._settle(request)
-        self._kv.free -= self._kv.blocks_for_more(request._cached, tokens)
-        request._cached += tokens
-        request._generated += tokens
-        request._head, request._head_tokens = self._steps.time, tokens
-        self._join(request)
+    def accept(self, depths: Mapping[int, int], drafts: Drafts) -> None:
+        """Decoding requests get those of their drafts that `drafts` accepts, with the token of the present decode step.
+
+        Each leaves the batch and joins it again, in one go: this happens to nearly all in each iteration.
+        """
+        step, now, kv = self._steps.step, self._steps.time, self._kv
+        running, finish_step, record = self.running, self._finish_step, self._record.segments.append
+        for request_id, depth in depths.items():
+            request = running[request_id]
+            joined = request._joined
+            num_steps = step - joined
+            generated = request._generated + num_steps
+            length = self._output_length[request_id]
+            if more := drafts.accepted(request_id, generated - 1, depth, length):  # the step gave one more
+                record((request_id, request._head, joined, num_steps, request._head_tokens))
+                kv.skip(request, more)
+                request._cached += num_steps + more
+                request._generated = generated = generated + more
+                request._joined = step
+                request._head = request._last_token_time = now
+                request._head_tokens = more
+                self.kv_tokens += more
+                finish_step[request_id] = step + length - generated
+        self._finishes = None
 
     def next_finish(self) -> int:
         """The decode step after which the next request will be complete; somebody must be decoding."""
+        finish_step = self._finish_step
         finishes = self._finishes
-        while not self._finishes_at(*finishes[0]):
+        if finishes is None:
+            finishes = self._finishes = [(step, request_id) for request_id, step in finish_step.items()]
+            heapify(finishes)
+        step, request_id = finishes[0]
+        while finish_step.get(request_id) != step:
             heappop(finishes)
-        return finishes[0][0]
+            step, request_id = finishes[0]
+        return step
 
     def due(self) -> list[RequestState]:
         """The decoding requests that are complete after the present decode step, by id; each is told once."""
-        finishes, step = self._finishes, self._steps.step
-        complete: list[RequestState] = []
-        while finishes and finishes[0][0] <= step:
-            entry = heappop(finishes)
-            while finishes and finishes[0] == entry:  # preempted, and back in time for the same step
-                heappop(finishes)
-            if self._finishes_at(*entry):
-                complete.append(self.running[entry[1]])
+        finishes, now = self._finishes, self._steps.step
+        if finishes is None:
+            ids = sorted([i for i, step in self._finish_step.items() if step <= now])
+            for request_id in ids:
+                del self._finish_step[request_id]
+            return [self.running[request_id] for request_id in ids]
+        if not finishes or finishes[0][0] > now:
+            return []
+        complete = []
+        while finishes and finishes[0][0] <= now:
+            step, request_id = heappop(finishes)
+            if self._finish_step.get(request_id) == step:
+                del self._finish_step[request_id]  # who was preempted and is back in time has two entries
+                complete.append(self.running[request_id])
         return complete
 
     def any_complete(self) -> bool:
         """Whether a decoding request has all its tokens; looks at each of them."""
         decoding = (r for r in self.running.values() if r._joined >= 0)
         return any(r.num_generated_tokens >= self._output_length[r.id] for r in decoding)
-
-    def _finishes_at(self, step: int, request_id: int) -> bool:
-        """Whether an entry of the heap still holds."""
-        request = self.running.get(request_id)
-        return request is not None and request._joined >= 0 and step == self._finish_step(request)
-
-    def _finish_step(self, request: RequestState) -> int:
-        return request._joined + self._output_length[request.id] - request._generated
 
     def set_decoding(self, wanted: Decode | Collection[int]) -> None:
         """Pause who is left out of a plan's decodes and resume who is in; a plan without decodes changes nobody."""
@@ -151,14 +185,21 @@ class RequestPool:
         self._kv.join(request)
         self.num_decodes += 1
         self.kv_tokens += request._cached + 1
-        heappush(self._finishes, (self._finish_step(request), request.id))
+        self._expect_finish(request)
+
+    def _expect_finish(self, request: RequestState) -> None:
+        finish_step = request._joined + self._output_length[request.id] - request._generated
+        self._finish_step[request.id] = finish_step
+        if self._finishes is not None:
+            heappush(self._finishes, (finish_step, request.id))
 
     def _settle(self, request: RequestState) -> None:
         """`request` takes no part in decode steps any more: its counts become its own, its segment is recorded."""
         num_steps = self._steps.step - request._joined
         if num_steps or request._head_tokens:
-            self._record.segment(request.id, request._head, request._joined, num_steps, request._head_tokens)
+            self._record.segments.append((request.id, request._head, request._joined, num_steps, request._head_tokens))
         self._kv.leave(request)
+        self._finish_step.pop(request.id, None)
         request._cached += num_steps
         request._generated += num_steps
         if num_steps:
@@ -180,11 +221,11 @@ class RequestPool:
         self.waiting[request_id] = request
         self.waiting.move_to_end(request_id, last=False)
         if how == "recompute":
-            self._record.event(now, request_id, EventKind.PREEMPT_RECOMPUTE)
+            self._record.events.append((now, request_id, EventKind.PREEMPT_RECOMPUTE))
             return 0.0
         request.swapped_tokens = cached
         self._swap.free -= self._kv.blocks_for(cached)
-        self._record.event(now, request_id, EventKind.PREEMPT_SWAP)
+        self._record.events.append((now, request_id, EventKind.PREEMPT_SWAP))
         return cached * self._swap.seconds_per_token
 
     def resume(self, request_id: int, now: float) -> float:
@@ -195,7 +236,7 @@ class RequestPool:
         request._cached = cached
         self._kv.free -= self._kv.blocks_for(cached)
         self.running[request_id] = self.paused[request_id] = request
-        self._record.event(now, request_id, EventKind.RESUME)
+        self._record.events.append((now, request_id, EventKind.RESUME))
         return cached * self._swap.seconds_per_token
 
     def _forget_swapped(self, request: RequestState) -> None:
@@ -204,9 +245,10 @@ class RequestPool:
 
     def remove(self, request: RequestState) -> None:
         """`request` leaves the replica, whatever it was doing."""
-        if self.waiting.pop(request.id, None) is None:
+        if request.id in self.running:
             self._evict(request)
         else:
+            del self.waiting[request.id]
             self._forget_swapped(request)
 
     def _evict(self, request: RequestState) -> None:

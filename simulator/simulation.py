@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from math import inf, nextafter
 from typing import Literal, Protocol, get_args
 
@@ -20,6 +21,8 @@ from simulator.workload.workload import Workload
 
 Oversize = Literal["refuse", "reject"]
 _PROGRESS_EVERY = 1000
+_ROWS = 4096
+"""Requests whose columns are turned into Python numbers at a time."""
 
 
 class Hardware(Protocol):
@@ -94,12 +97,12 @@ def simulate(
         profile.latency,
         num_blocks,
         limits,
-        workload.output_length.tolist(),
+        array("q", workload.output_length.astype(np.int64).tobytes()),
         recorder,
         seed=seed,
         host_link=getattr(profile, "host_link", None),
         leap=leap,
-        on_end=client.ended,
+        on_end=None if max_concurrency is None and on_progress is None else client.ended,
         predict_step_time=predict_step_time,
     )
     client.start(replica, until)
@@ -146,6 +149,21 @@ def _oversized(
     return frozenset(ids.tolist())
 
 
+def _rows(load: Workload) -> Iterator[tuple[float, int, int, int, float, float, float]]:
+    """The columns that make a `RequestState`, a row a request; only a few rows are Python objects at a time."""
+    columns = (
+        load.arrival,
+        load.prompt_length,
+        load.request_class,
+        load.client,
+        load.expected_ttft,
+        load.speed,
+        load.predicted_output_length,
+    )
+    for first in range(0, len(load), _ROWS):
+        yield from zip(*(column[first : first + _ROWS].tolist() for column in columns), strict=True)
+
+
 class _Client:
     """Sends the requests of a workload at their times, or when there is room among its concurrent ones."""
 
@@ -166,11 +184,11 @@ class _Client:
         self._held: deque[RequestState] = deque()
         self._on_progress = on_progress
         self._stopped = False
-        self._patience = workload.patience.tolist()
+        self._patience = workload.patience if np.isfinite(workload.patience).any() else None
 
     def start(self, replica: Replica, until: float | None) -> None:
         self._replica = replica
-        self._clock.process(self._arrivals())
+        self._clock.drive(self._arrivals())
         if until is not None:
             self._clock.at(until, URGENT).callbacks.append(self._stop)
 
@@ -181,21 +199,16 @@ class _Client:
     def _arrivals(self) -> Generator[Event, None, None]:
         load = self._workload
         names, slos = load.class_names, load.class_slos
-        columns = (
-            load.arrival,
-            load.prompt_length,
-            load.request_class,
-            load.client,
-            load.expected_ttft,
-            load.speed,
-            load.predicted_output_length,
-        )
-        for request_id, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
-            arrival, prompt_length, i, client, *expected = row
-            yield self._clock.at(arrival, URGENT)
+        at = self._clock.at
+        for request_id, (arrival, prompt, i, client, expected_ttft, speed, predicted) in enumerate(_rows(load)):
+            yield at(arrival, URGENT)
             if self._stopped:
                 return
-            self._offer(RequestState(request_id, arrival, prompt_length, None, names[i], client, slos[i], *expected))
+            self._offer(
+                RequestState(
+                    request_id, arrival, prompt, None, names[i], client, slos[i], expected_ttft, speed, predicted
+                )
+            )
 
     def _offer(self, request: RequestState) -> None:
         if self._free_places is not None and not (self._free_places and not self._held):
@@ -214,7 +227,7 @@ class _Client:
         if self._free_places is not None:
             self._free_places -= 1
         self._replica.submit(request)
-        if (patience := self._patience[request.id]) < inf:
+        if self._patience is not None and (patience := float(self._patience[request.id])) < inf:
             too_late = nextafter(now + patience, inf)  # a token at the very end of it is in time
             self._clock.at(too_late, URGENT).callbacks.append(lambda _: self._give_up(request))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from collections.abc import Mapping
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from simulator.kv_cache import KVCache
 from simulator.random_streams import uniforms
+from simulator.request import RequestState
 
 
 class Speculation(BaseModel):
@@ -31,6 +33,14 @@ def expected_tokens(acceptance: float, depth: int) -> float:
     return float((1.0 - acceptance ** (depth + 1)) / (1.0 - acceptance))
 
 
+def blocks_to_verify(kv: KVCache, running: Mapping[int, RequestState], depths: Mapping[int, int]) -> int:
+    """New blocks that so many drafts by request id take, behind the token that each of these gets anyway."""
+    values = depths.values()
+    if len(depths) == kv.num_growing and len(set(values)) == 1:  # as if all went on for so many steps
+        return kv.needed_for(1 + max(values)) - kv.needed_next
+    return sum([kv.blocks_for_more(running[i].num_computed_tokens + 1, depth) for i, depth in depths.items()])
+
+
 class Drafts:
     """Which drafted tokens are accepted: each by a draw that is a function of (seed, request id, output token) alone.
 
@@ -42,25 +52,29 @@ class Drafts:
         self.speculation = speculation
         self.num_drafted = self.num_accepted = 0
         self._seed = seed
-        self._refused: dict[int, list[int]] = {}
+        self._runs: dict[int, list[int]] = {}  # for each output token: how many from it on are accepted if drafted
 
     def accepted(self, request_id: int, first: int, depth: int, output_length: int) -> int:
         """How many of `depth` drafts for output tokens `first`, first + 1, … are accepted, and are output at all.
 
         The leading run of successes, and no more than leave room for the token that the target adds.
         """
-        refused = self._refused.get(request_id)
-        if refused is None:
-            draws = uniforms(self._seed, f"speculation/{request_id}", output_length)
-            refused = np.flatnonzero(draws >= self.speculation.acceptance).tolist()
-            self._refused[request_id] = refused
-        at = bisect_left(refused, first)
-        run = refused[at] - first if at < len(refused) else depth
-        num_accepted = min(run, depth, output_length - first - 1)
+        runs = self._runs.get(request_id)
+        if runs is None:
+            runs = self._runs[request_id] = self._draw(request_id, output_length)
+        run = runs[first]
+        num_accepted = run if run < depth else depth
         self.num_drafted += depth
         self.num_accepted += num_accepted
         return num_accepted
 
+    def _draw(self, request_id: int, output_length: int) -> list[int]:
+        refused = uniforms(self._seed, f"speculation/{request_id}", output_length) >= self.speculation.acceptance
+        refused[-1] = True  # the last one is the target's
+        ends = np.flatnonzero(refused)
+        runs: list[int] = (np.repeat(ends, np.diff(ends, prepend=-1)) - np.arange(output_length)).tolist()
+        return runs
+
     def forget(self, request_id: int) -> None:
         """`request_id` has ended."""
-        self._refused.pop(request_id, None)
+        self._runs.pop(request_id, None)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import inf, sqrt
 
 
 class StepRun:
-    """Iteration i (from 1) takes first + (i − 1)·growth seconds, the first begins at `start`, `planned` are to come."""
+    """Iteration i (from 1) takes first + (i − 1)·growth seconds, the first begins at `start`, `planned` are to come.
 
-    __slots__ = ("first", "growth", "planned", "start")
+    told: how many of them the requests' counts know of. blocks: KV blocks held during the first.
+    """
 
-    def __init__(self, start: float, first: float, growth: float, planned: int) -> None:
+    __slots__ = ("blocks", "first", "growth", "planned", "start", "told")
+
+    def __init__(self, start: float, first: float, growth: float, blocks: int = 0) -> None:
         self.start = start
         self.first = first
         self.growth = growth
-        self.planned = planned
+        self.planned = 1
+        self.told = 0
+        self.blocks = blocks
 
     def boundary(self, steps: int) -> float:
         """When iteration `steps` ends, seconds: the one expression for leaping, stepping and the token log."""
@@ -25,13 +30,14 @@ class StepRun:
 
         The root of the quadratic says about which, the boundaries themselves which.
         """
-        if self.boundary(self.planned) <= time:
+        if time == inf:
             return self.planned
         linear = self.first - 0.5 * self.growth
         passed = time - self.start
-        steps = max(1, int(2.0 * passed / (linear + sqrt(linear * linear + 2.0 * self.growth * passed))))
+        about = int(2.0 * passed / (linear + sqrt(linear * linear + 2.0 * self.growth * passed)))
+        steps = min(max(1, about), self.planned)
         while steps > 1 and self.boundary(steps - 1) >= time:
             steps -= 1
-        while self.boundary(steps) < time:
+        while steps < self.planned and self.boundary(steps) < time:
             steps += 1
         return steps

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+"""Whole numbers; those of `Segments`, `StepRuns` and `RequestEvents` may be of 4 bytes where all of them fit."""
 
 
 class Status(IntEnum):
@@ -82,9 +83,10 @@ class StepRuns:
     kv_blocks: Ints
     kv_blocks_end: Ints
 
-    def ends(self) -> Floats:
-        """Time at which each run ended, seconds, (num_runs,)."""
-        return _boundary(self.start, self.num_steps.astype(np.float64), self.step_time, self.step_growth)
+    def ends(self, which: slice = slice(None)) -> Floats:
+        """Time at which each run ended, or each of `which`, seconds."""
+        steps = self.num_steps[which].astype(np.float64)
+        return _boundary(self.start[which], steps, self.step_time[which], self.step_growth[which])
 
     def first_decode_step(self) -> Ints:
         """Number of the first decode step of each run, (num_runs + 1,); the last entry counts them all."""
@@ -207,15 +209,12 @@ class TokenLog:
         in_queue[~rejected] += 1
         left_waiting = (in_queue > 0) & np.isfinite(self.end) & ~rejected
         times = np.concatenate([self.arrival[~rejected], self.events.time, self.end[left_waiting]])
-        change = np.concatenate(
-            [
-                np.ones(int((~rejected).sum()), dtype=np.int64),
-                np.where(enters, 1, -1),
-                np.full(int(left_waiting.sum()), -1, dtype=np.int64),
-            ]
-        )
+        change = np.ones(len(times), dtype=np.int8)
+        events = slice(int((~rejected).sum()), len(times) - int(left_waiting.sum()))
+        change[events][~enters] = -1
+        change[events.stop :] = -1
         order = np.argsort(times, kind="stable")
-        return times[order], np.cumsum(change[order])
+        return times[order], np.cumsum(change[order], dtype=np.int64)
 
     def __eq__(self, other: object) -> bool:
         """Whether all columns and `meta` are equal, bit for bit, a NaN being equal to a NaN."""

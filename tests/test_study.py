@@ -9,6 +9,7 @@ from experiments.cells import cells, check_names, pinned
 from experiments.study import MixedWorkload, StudySpec, SyntheticWorkload
 from experiments.study_files import default_study_fields, load_study, make_study
 from experiments.study_options import study_from
+from experiments.sweep.grid import check_grid, make_grid
 from simulator.workload import BurstCycle, Impatience
 
 SMALL = {
@@ -176,7 +177,7 @@ def test_study_pins_its_trace(tmp_path: Path) -> None:
 
 def test_studies_in_the_readme_load(tmp_path: Path) -> None:
     text = (Path(__file__).parents[1] / "experiments" / "README.md").read_text(encoding="utf-8")
-    whole, workload = (part.split("```")[0] for part in text.split("```yaml\n")[1:])
+    whole, workload, grid = (part.split("```")[0] for part in text.split("```yaml\n")[1:])
     study = load_study(write(tmp_path, whole))
     check_names(study)
     assert study.name == "chat"
@@ -184,6 +185,9 @@ def test_studies_in_the_readme_load(tmp_path: Path) -> None:
     check_names(mixed)
     assert isinstance(mixed.workload, MixedWorkload)
     assert [each.name for each in mixed.workload.classes] == ["chat", "code", "summaries"]
+    swept = make_grid(yaml.safe_load(grid), "README")
+    check_grid(swept)
+    assert swept.workloads == ("chat", "documents")
 
 
 def test_burst_arrivals_take_the_settings_of_a_cycle() -> None:

@@ -31,7 +31,7 @@ Columns = dict[str, npt.NDArray[Any]]
 SLOs = SLO | Mapping[str, SLO | None] | None
 """What the requests are held to: one SLO, one for each class by its name, or none."""
 
-_CHUNK = 1_000_000
+_CHUNK = 250_000
 """Tokens looked at together: few enough to stay in the processor's cache."""
 
 
@@ -62,7 +62,7 @@ def request_columns(
     if isinstance(slo, Mapping):
         return _columns_by_class(log, slo, user, gaps, tbt_p99)
     people = _people(log, user)
-    parts: list[Columns] = []
+    joined: Columns = {}
     for first, last in [*log.chunks(_CHUNK)] or [(0, 0)]:
         chunk = slice(first, last)
         tokens, arrival, status = log.token_times(first, last), log.arrival[chunk], log.status[chunk]
@@ -77,8 +77,8 @@ def request_columns(
         elapsed = since_submission(tokens, arrival)
         columns |= _user_columns(user, people.of(chunk), tokens, elapsed, arrival)
         columns["fluidity"] = _fluidity(slo, elapsed)
-        parts.append(columns)
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        for name, column in columns.items():  # in place: a copy of all columns of a million requests is 140 MB
+            joined.setdefault(name, np.empty(log.num_requests, column.dtype))[chunk] = column
     joined["benefit"] = benefit(joined["idle_latency"], joined["num_tokens"], user)
     joined["reading_speed"] = people.speed
     return joined

@@ -16,7 +16,7 @@ def last_event(log: TokenLog) -> float:
     times = [log.arrival, log.end[np.isfinite(log.end)]]
     times += [tokens.times for tokens in (log.measured, log.delivered) if tokens is not None]
     if log.runs is not None:
-        times.append(log.runs.ends()[-1:])
+        times.append(log.runs.ends(slice(-1, None)))
     return max((float(column.max()) for column in times if len(column)), default=float("nan"))
 
 

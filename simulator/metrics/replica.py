@@ -82,7 +82,10 @@ def _mean_waiting(log: TokenLog, edges: Floats) -> Floats:
     """Time average of the number waiting between successive edges, seconds, (len(edges) − 1,)."""
     times, counts = log.waiting_over_time()
     times = np.append(times, last_event(log))
-    integral = np.concatenate(([0.0], np.cumsum(counts * np.diff(times))))
+    waited = np.diff(times)
+    waited *= counts
+    integral = np.zeros(len(times))
+    np.cumsum(waited, out=integral[1:])
     return np.diff(np.interp(edges, times, integral)) / np.diff(edges)
 
 

@@ -51,7 +51,7 @@ def _rows_of(rows: Rows | None, place: Ints) -> Rows | None:
         return None
     kept = place[rows.request] >= 0
     columns = {field.name: getattr(rows, field.name)[kept] for field in fields(rows)}
-    return type(rows)(**{**columns, "request": place[columns["request"]]})
+    return type(rows)(**{**columns, "request": place[columns["request"]].astype(rows.request.dtype)})
 
 
 def _ragged_of(tokens: TokenTimes | None, ids: Ints) -> TokenTimes | None:

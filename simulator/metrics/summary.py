@@ -62,6 +62,7 @@ def summary_values(
 
 def values_without_warmup(kept: TokenLog, whole: TokenLog, slo: SLOs, user: User) -> dict[str, float]:
     """`summary_values` of `kept`, the requests of `whole` that are no warm-up, whose user is `user`."""
+    of_the_replica = _replica_values(kept, whole)  # first: it needs room that the columns below take
     gaps = GapSample(int(np.maximum(kept.num_tokens() - 1, 0).sum()))
     columns = request_columns(kept, slo, user, gaps)
     return (
@@ -71,7 +72,7 @@ def values_without_warmup(kept: TokenLog, whole: TokenLog, slo: SLOs, user: User
         | _user_values(kept, columns)
         | _quality_values(kept, columns)
         | _token_rates(kept, columns)
-        | _replica_values(kept, whole)
+        | of_the_replica
     )
 
 

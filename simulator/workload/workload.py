@@ -77,7 +77,7 @@ class Workload:
             kind = np.float64 if isinstance(default, float) else np.int64
             values = np.ascontiguousarray(getattr(self, column), dtype=kind)
             if column in _DEFAULTS and values.shape == (0,):
-                values = np.full(n, default, dtype=kind)
+                values = np.broadcast_to(np.array(default, dtype=kind), n)  # one number, not n of them
             if values.shape != (n,):
                 raise ValueError(f"workload {self.name}: {column} has shape {values.shape}, arrival has ({n},)")
             set_column(self, column, values)
