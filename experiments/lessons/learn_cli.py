@@ -6,9 +6,6 @@ from typing import Annotated
 
 import typer
 
-from experiments.lessons.registry import LESSONS
-from experiments.lessons.registry import lesson as find_lesson
-
 
 def learn(
     lesson: Annotated[str | None, typer.Argument(metavar="LESSON", help="Letter or name; all of them if none.")] = None,
@@ -20,6 +17,8 @@ def learn(
     if listed:
         _print_list()
         return
+    from experiments.lessons.registry import lesson as find_lesson
+
     path = "/" if lesson is None else f"/{find_lesson(lesson).slug}/"
 
     def tell(address: str) -> None:
@@ -37,6 +36,8 @@ def learn(
 
 
 def _print_list() -> None:
+    from experiments.lessons.registry import LESSONS
+
     width = max(len(each.slug) for each in LESSONS)
     for each in LESSONS:
         typer.echo(f"{each.letter}  {each.slug:{width}}  {each.sentence}")

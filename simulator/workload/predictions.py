@@ -6,7 +6,6 @@ from dataclasses import replace
 from math import isfinite
 
 import numpy as np
-from scipy.special import ndtri
 
 from simulator.random_streams import uniforms
 from simulator.workload.workload import Floats, Workload
@@ -26,6 +25,8 @@ def with_predictions(workload: Workload, sigma: float, seed: int = 0) -> Workloa
     """
     if not (isfinite(sigma) and sigma >= 0):
         raise ValueError(f"sigma of the prediction error must be finite and ≥ 0, not {sigma}")
+    from scipy.special import ndtri
+
     z: Floats = ndtri(uniforms(seed, STREAM, len(workload)))
     error: Floats = np.exp(sigma * z - 0.5 * sigma * sigma)
     origin = {**workload.origin, "prediction_sigma": sigma, "prediction_seed": seed}
