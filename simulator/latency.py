@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,6 +32,10 @@ class DecodeRun(NamedTuple):
     """Duration of the first iteration, seconds."""
     growth: float
     """What each further iteration takes longer than the one before it, seconds."""
+
+
+_decode_run = partial(tuple.__new__, DecodeRun)
+"""A `DecodeRun` of a pair, without the call of a Python function that naming its fields takes."""
 
 
 class LatencyModel(Protocol):
@@ -98,4 +102,4 @@ class PiecewiseLinearLatency(BaseModel):
         """Durations of successive decode-only iterations: linear in the KV tokens, which grow by `num_decodes`."""
         t0, s_lo, s_hi, n_ridge, k, _, _, _, q0, q1 = self._coefficients
         linear = s_lo * num_decodes if num_decodes <= n_ridge else s_lo * n_ridge + s_hi * (num_decodes - n_ridge)
-        return DecodeRun(t0 + linear + k * kv_tokens + q0 + q1 * num_decodes, k * num_decodes)
+        return _decode_run((t0 + linear + k * kv_tokens + q0 + q1 * num_decodes, k * num_decodes))

@@ -12,12 +12,9 @@ from simulator.rows import Rows
 from simulator.token_log import RequestEvents, Segments, Status, StepRuns, TokenLog
 from simulator.workload.workload import Workload
 
-_COMPACT_EVERY = 1024
-"""Requests that end before their rows become columns."""
-
 
 class Recorder:
-    """Collects rows as things happen; in the end 48 bytes a run of steps, 24 a segment, 16 an event.
+    """Collects rows as things happen: 48 bytes a run of steps, 28 a segment, 16 an event.
 
     runs, segments, events: appended to, a tuple a row, by whoever makes them happen; columns as in `StepRuns`,
     `Segments` and `RequestEvents`. A segment is added when it has ended.
@@ -37,7 +34,7 @@ class Recorder:
 
     def __init__(self, num_requests: int) -> None:
         self.runs = Rows("diddiiiii")
-        self.segments = Rows("idiii")
+        self.segments = Rows("idqii")
         self.events = Rows("dii")
         self.arrival = array("d", bytes(8 * num_requests))
         self.end = array("d", [float("nan")]) * num_requests
@@ -56,9 +53,6 @@ class Recorder:
         self.end[request_id] = time
         self.status[request_id] = status
         self.num_ended += 1
-        if not self.num_ended % _COMPACT_EVERY:
-            for rows in (self.runs, self.segments, self.events):
-                rows.compact()
         if reason:
             self.reasons[request_id] = reason
 
@@ -73,7 +67,7 @@ class Recorder:
         meta: Mapping[str, Any],
         counters: Mapping[str, float],
     ) -> TokenLog:
-        """The token log of the requests that arrived; nothing may be recorded after it, for columns are not copied."""
+        """The token log of the requests that arrived; nothing may be recorded after it, for not all is copied."""
         n = self.num_arrived
         arrival = np.frombuffer(self.arrival)[:n]
         request, head, first_step, *counts = self.segments.columns()

@@ -183,51 +183,49 @@ class Replica:
     # -- the loop --------------------------------------------------------------------------------------------
 
     def _serve(self) -> Generator[Event, None, None]:
-        pool, kv, clock = self._pool, self._kv, self._clock
+        pool, kv, clock, view = self._pool, self._kv, self._clock, self._view
+        waiting, running, ask = pool.waiting, pool.running, self._policy.plan
         while not self._closing:
             now = clock.now
-            if not (pool.waiting or pool.running):
+            if not (waiting or running):
                 yield self._sleep(None)
                 continue
             if self._cancelled:
                 self._drop_cancelled(now)
                 continue
-            plan = self._ask(now)
+            view.now, view.iteration = now, self.num_iterations
+            self._event_seen = self._asleep = False
+            self.num_plans += 1
+            plan = ask(view)
+            if self._listens:
+                self._policy.on_event(PolicyEvent("plan", now, None, plan, self.num_iterations))
             if plan is not DECODE_ALL or pool.paused or not pool.num_decodes or kv.needed_next > kv.free:
-                check_plan(plan, self._view)
+                check_plan(plan, view)
                 self._apply(plan, now)
-            prefill, decode, preempt, resume, speculate, drop, replan_at, _ = plan
-            if prefill:
-                yield self._begin_prefill(plan, now)
-                self._end_prefill(plan, clock.now)
-            elif speculate:
-                yield self._begin_speculation(plan, now)
-                self._end_speculation(plan, clock.now)
-            elif decode and pool.num_decodes:
-                run = self._begin_decode(plan, now)
-                yield self._wake
-                pool.advance(run.planned - run.told, clock.now)
-                while not self._leap and self._goes_on(plan, run, clock.now):
-                    yield self._next_step(run)
-                    pool.advance(1, clock.now)
-                self._end_decode(run, clock.now)
-            elif self._moving_time:
-                yield self._wait_for_moving(now)
-            elif not (drop or preempt or resume):
-                yield self._sleep(replan_at)
+                prefill, decode, preempt, resume, speculate, drop, replan_at, _ = plan
+                if prefill:
+                    yield self._begin_prefill(plan, now)
+                    self._end_prefill(plan, clock.now)
+                    continue
+                if speculate:
+                    yield self._begin_speculation(plan, now)
+                    self._end_speculation(plan, clock.now)
+                    continue
+                if not (decode and pool.num_decodes):
+                    if self._moving_time:
+                        yield self._wait_for_moving(now)
+                    elif not (drop or preempt or resume):
+                        yield self._sleep(replan_at)
+                    continue
+            run = self._begin_decode(plan, now)
+            yield self._wake
+            pool.advance(run.planned - run.told, clock.now)
+            while not self._leap and self._goes_on(plan, run, clock.now):
+                yield self._next_step(run)
+                pool.advance(1, clock.now)
+            self._end_decode(run, clock.now)
         self._count(0, clock.now)
         pool.close()
-
-    def _ask(self, now: float) -> StepPlan:
-        view = self._view
-        view.now = now
-        view.iteration = self.num_iterations
-        self._event_seen = self._asleep = False
-        self.num_plans += 1
-        plan = self._policy.plan(view)
-        if self._listens:
-            self._policy.on_event(PolicyEvent("plan", now, None, plan, self.num_iterations))
-        return plan
 
     def _apply(self, plan: StepPlan, now: float) -> None:
         """Drop, preempt, pause and resume as the checked `plan` says."""

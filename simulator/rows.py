@@ -1,37 +1,33 @@
-"""Rows of numbers that are appended one by one and kept as compact columns."""
+"""Rows of numbers that are appended one by one and read as columns."""
 
 from __future__ import annotations
 
-from array import array
+from struct import Struct
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 
-class Rows(list[tuple[float, ...]]):
-    """A list of rows, so that adding one costs next to nothing, and the columns that earlier ones became.
+class Rows:
+    """Rows packed into one growing buffer: nothing is kept of them that Python would have to look after.
 
-    kinds: "d" for a column of floats, kept in 8 bytes a row, "i" for one of whole numbers, kept in 4 if they all fit.
+    kinds: of the columns, as `struct` spells them: "d" for floats, "i" and "q" for whole numbers of 4 and 8 bytes.
     """
 
-    def __init__(self, kinds: str) -> None:
-        self._columns = [array(kind) for kind in kinds]
+    __slots__ = ("_data", "_kinds", "_pack")
 
-    def compact(self) -> None:
-        """Move the rows, some 300 bytes each, to the columns."""
-        for i, values in enumerate(zip(*self, strict=True)):
-            try:
-                more = array(self._columns[i].typecode, values)
-            except OverflowError:
-                self._columns[i], more = array("q", self._columns[i]), array("q", values)
-            self._columns[i] += more
-        self.clear()
+    def __init__(self, kinds: str) -> None:
+        self._kinds = kinds
+        self._pack = Struct(f"={kinds}").pack
+        self._data = bytearray()
+
+    def append(self, row: tuple[float, ...]) -> None:
+        """Add a row of one number a column."""
+        self._data += self._pack(*row)
 
     def columns(self) -> list[npt.NDArray[Any]]:
-        """All columns, (rows,) each: float64; int32, or int64 if need be. Not copied: no row may follow."""
-        self.compact()
-        return [
-            np.frombuffer(column, column.typecode) if column else np.empty(0, column.typecode)
-            for column in self._columns
-        ]
+        """All columns, (rows,) each, which leave the table."""
+        table = np.frombuffer(self._data, dtype=[(str(i), kind) for i, kind in enumerate(self._kinds)])
+        self._data = bytearray()
+        return [table[str(i)].copy() for i in range(len(self._kinds))]

@@ -199,22 +199,23 @@ class _Client:
     def _arrivals(self) -> Generator[Event, None, None]:
         load = self._workload
         names, slos = load.class_names, load.class_slos
-        at = self._clock.at
+        at, send = self._clock.at, self._send if self._free_places is None else self._offer
         for request_id, (arrival, prompt, i, client, expected_ttft, speed, predicted) in enumerate(_rows(load)):
             yield at(arrival, URGENT)
             if self._stopped:
                 return
-            self._offer(
+            send(
                 RequestState(
                     request_id, arrival, prompt, None, names[i], client, slos[i], expected_ttft, speed, predicted
                 )
             )
 
     def _offer(self, request: RequestState) -> None:
-        if self._free_places is not None and not (self._free_places and not self._held):
-            self._held.append(request)
-        else:
+        """Send `request` now, or when there is a place for it."""
+        if self._free_places and not self._held:
             self._send(request)
+        else:
+            self._held.append(request)
 
     def _send(self, request: RequestState) -> None:
         now = self._clock.now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, sqrt
+from math import ceil, inf, sqrt
 
 
 class StepRun:
@@ -34,8 +34,8 @@ class StepRun:
             return self.planned
         linear = self.first - 0.5 * self.growth
         passed = time - self.start
-        about = int(2.0 * passed / (linear + sqrt(linear * linear + 2.0 * self.growth * passed)))
-        steps = min(max(1, about), self.planned)
+        root = 2.0 * passed / (linear + sqrt(linear * linear + 2.0 * self.growth * passed))
+        steps = min(max(1, ceil(root)), self.planned)
         while steps > 1 and self.boundary(steps - 1) >= time:
             steps -= 1
         while steps < self.planned and self.boundary(steps) < time:
