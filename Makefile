@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: compare figures paper test test-all lint clean
+.PHONY: compare figures paper trust test test-all lint clean
 
 compare: $(VENV)/installed  ## run the main job: both policies, several rates, a few seeds
 	$(BIN)/smoothserve compare
@@ -15,10 +15,15 @@ figures: compare  ## the README's picture, made anew
 paper: $(VENV)/installed  ## the papers' evaluations again, and the page that says what came of them
 	$(BIN)/python -m experiments.paper
 
+trust: $(VENV)/installed  ## the pages that compare with theory, with measurements (of the folder in SMOOTHSERVE_TABLES), and what moves
+	$(BIN)/python -m experiments.trust theory
+	$(BIN)/python -m experiments.trust validation
+	$(BIN)/python -m experiments.trust sensitivity
+
 test: $(VENV)/installed-test lint  ## lint, types, import contract and every test
 	$(BIN)/python -m pytest -n $(WORKERS)
 
-test-all: $(VENV)/installed-all  ## the tests that make test leaves out: local Ray and Dask clusters, many kills
+test-all: $(VENV)/installed-all  ## what make test leaves out: Ray and Dask clusters, many kills, lessons in Chromium, fuzzing
 	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/installed-test

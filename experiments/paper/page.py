@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from experiments.paper.experiment import Experiment, Section, Table
+from experiments.paper.finding import Outcome
 from experiments.paper.panels import DPI
 from experiments.paper.runs import Runs
 from experiments.study import StudySpec
@@ -64,11 +65,11 @@ def _text(
 
 def _head(sections: Sequence[Section], note: str, today: date) -> str:
     verdicts = [finding.outcome for section in sections for finding in section.findings]
-    counts = ", ".join(f"{verdicts.count(each)} {each}" for each in dict.fromkeys(verdicts))
+    counts = ", ".join(f"{verdicts.count(each)} {each}" for each in Outcome)
     text = f"""# The papers' evaluations, run again
 
 Made on {today.isoformat()} by `python -m experiments.paper` (or `make paper`) from the studies in \
-[studies/](studies); everything below, verdicts included, is computed from the runs. {note}
+[studies/](studies); everything below, verdicts included, is computed from the runs.{note and f" {note}"}
 
 Claims: {counts}. A claim is *reproduced* if every one of its checks holds, *partly* if some do, and \
 *not reproduced* if none does, which includes that these runs cannot say. A check holds only where a paired 95 % \
