@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from experiments.study import MixedWorkload, StudySpec, SyntheticWorkload, TraceWorkload
@@ -67,9 +67,13 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 
 def _known_fields(loc: tuple[int | str, ...]) -> Iterable[str]:
     """The fields that there are where an unknown one was found."""
-    workloads = {"trace": TraceWorkload, "lengths": SyntheticWorkload, "classes": MixedWorkload}
-    inside_workload = loc[0] == "workload" and len(loc) == 3
-    return (workloads[str(loc[1])] if inside_workload else StudySpec).model_fields
+    workloads: dict[int | str, type[BaseModel]] = {
+        "trace": TraceWorkload,
+        "lengths": SyntheticWorkload,
+        "classes": MixedWorkload,
+    }
+    model = workloads[loc[1]] if loc[0] == "workload" and len(loc) == 3 else StudySpec
+    return model.model_fields
 
 
 def _one_line(error: ErrorDetails, source: str, options: Mapping[str, str], places: Mapping[str, str]) -> str:

@@ -4,8 +4,8 @@ A row is added by the lesson's slug. `slider` is the label of a slider whose mov
 the lesson. `answer` is the name of the variable that holds the right answer of an exercise: the cell of its verdict
 defines and returns it, and every cell that hands in a number with `kit.number_field` has one. `wrong` is a number in
 the range of the field that is refused. A lesson whose exercise asks for something else than a number gives
-`hand_in(page, right)`, which hands in a right or a wrong answer in the browser (page: a `tests.lesson_browser.Page`),
-and a `wrong` that its own checks mean something by.
+`hand_in(page, right)`, which hands in a right or a wrong answer in the browser (page: an
+`experiments.lessons.browser.Page`), and a `wrong` that its own checks mean something by.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from experiments.lessons.browser import Page, browser, lesson_server, missing
 from experiments.lessons.registry import LESSONS
-from tests.lesson_browser import Page, browser, lesson_server, missing
 from tests.lesson_cases import CASES
 from tests.lesson_scripts import answer_of
 

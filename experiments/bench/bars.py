@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.bench.cases import SCORE, STARTUP, SWEEP, Case
+from experiments.bench.cases import LESSONS, SCORE, STARTUP, SWEEP, Case
 from experiments.capacity.conditions import Bound
 
 _FASTEST = "requests_per_cpu_s"
@@ -15,6 +15,7 @@ _MILLION = (
     Bound("peak_rss_bytes", True, 600e6),
 )
 _SCORING = (Bound("cpu_s", True, 60.0), Bound("peak_rss_bytes", True, 1.5e9))
+_LESSON = (Bound("first_picture_s", True, 5.0), Bound("slider_s", True, 1.5))
 _BY_THE_CLOCK = {
     "--help": (Bound("wall_s", True, 0.3),),
     "compare": (Bound("first_progress_s", True, 1.5), Bound("wall_s", True, 20.0)),
@@ -33,6 +34,8 @@ def bars(case: Case) -> tuple[Bound, ...]:
         return (Bound("cost_ratio", True, 1.5),)
     if case.workload == SCORE:
         return _SCORING if case.requests == 1_000_000 else ()
+    if case.workload == LESSONS:
+        return _LESSON
     if case.workload == SWEEP:
         return (Bound("speed_up", False, 1.8),)
     return _BY_THE_CLOCK.get(case.policy, ()) if case.workload == STARTUP else ()

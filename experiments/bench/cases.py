@@ -11,7 +11,7 @@ from simulator.unknown_name import unknown_name
 
 NEAR_CAPACITY = "load_0.9"
 """The workload that `overload` is compared with."""
-SCORE, STARTUP, SWEEP, TRACE = "score", "startup", "sweep", "trace"
+LESSONS, SCORE, STARTUP, SWEEP, TRACE = "lessons", "score", "startup", "sweep", "trace"
 _BOTH = ("fcfs", "chunked_prefill")
 
 
@@ -49,9 +49,10 @@ _PLANS = {
     SCORE: _Plan(("all metrics",), (1_000_000,), False),
     STARTUP: _Plan(("--help", "compare"), (None,), False),
     SWEEP: _Plan(("two workers",), (20_000,), False),
+    LESSONS: _Plan((), (None,), False),
 }
 WORKLOADS = tuple(_PLANS)
-_BY_THE_CLOCK = {STARTUP, SWEEP}
+_BY_THE_CLOCK = {STARTUP, SWEEP, LESSONS}
 """They need cores to themselves, so `all` leaves them to be asked for by name."""
 
 
@@ -99,13 +100,19 @@ def _near_capacity(case: Case) -> Case | None:
 
 def _cases_of(name: str, requests: int | None, policies: Sequence[str] | None, trace: str | None) -> list[Case]:
     plan = _PLANS[name]
-    ours = plan.policies or _every_other_policy()
-    sizes = plan.sizes if requests is None or name == STARTUP else (requests,)
+    ours = plan.policies or (_lessons() if name == LESSONS else _every_other_policy())
+    sizes = plan.sizes if requests is None or name in (STARTUP, LESSONS) else (requests,)
     return [
         Case(workload=name, policy=policy, requests=size, trace=trace if name == TRACE else None)
         for policy in (policies if policies and plan.takes_policies else ours)
         for size in sizes
     ]
+
+
+def _lessons() -> tuple[str, ...]:
+    from experiments.lessons.registry import LESSONS
+
+    return tuple(lesson.slug for lesson in LESSONS)
 
 
 def _every_other_policy() -> tuple[str, ...]:

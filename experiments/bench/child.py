@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments.bench.cases import SCORE, STARTUP, SWEEP, Case
+from experiments.bench.cases import LESSONS, SCORE, STARTUP, SWEEP, Case
 
 
 def main() -> None:
@@ -28,6 +28,10 @@ def _measure(case: Case) -> Callable[[Case], dict[str, float]]:
         from experiments.bench.scoring import measure_scoring
 
         return measure_scoring
+    if case.workload == LESSONS:
+        from experiments.lessons.browser import measure_lesson
+
+        return lambda lesson: measure_lesson(lesson.policy)
     if case.workload in (STARTUP, SWEEP):
         from experiments.bench.clock import measure_startup, measure_sweep
 

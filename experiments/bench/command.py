@@ -50,7 +50,8 @@ def bench(
     workload: Annotated[
         str,
         typer.Option(
-            metavar="A,B|all", help="f6, c5, c1, overload, andes, policies, trace, score; by the clock: startup, sweep."
+            metavar="A,B|all",
+            help="f6, c5, c1, overload, andes, policies, trace, score; by the clock: startup, sweep, lessons.",
         ),
     ] = "all",
     requests: Annotated[int | None, typer.Option(min=1, help="Requests of each run.")] = None,
@@ -97,9 +98,14 @@ def _skipped(names: Sequence[str], trace: Path) -> dict[str, str]:
     """Workloads that cannot be measured here, and why."""
     from joblib import cpu_count
 
-    from experiments.bench.cases import SWEEP, TRACE
+    from experiments.bench.cases import LESSONS, SWEEP, TRACE
 
     why = {}
+    if LESSONS in names:
+        from experiments.lessons.browser import missing
+
+        if lacking := missing():
+            why[LESSONS] = f"it {lacking}"
     if TRACE in names and not trace.is_file():
         why[TRACE] = f"there is no {trace} here; name the Azure 2023 conversation trace with --trace"
     if SWEEP in names and (cores := int(cpu_count())) < 2:

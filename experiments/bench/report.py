@@ -30,6 +30,8 @@ _COLUMNS = {
     "s": ("wall_s", 1.0),
     "s to first\nprogress": ("first_progress_s", 1.0),
     "speed-up": ("speed_up", 1.0),
+    "s to first\npicture": ("first_picture_s", 1.0),
+    "s for a\nslider": ("slider_s", 1.0),
 }
 _ALWAYS = ("requests", "requests_per_cpu_s", "output_tokens_per_cpu_s", "cpu_s", "peak_rss_bytes")
 
