@@ -51,7 +51,7 @@ class AdaServe(SchedulerPolicy):
         return StepPlan(speculate=drafts) if drafts else StepPlan(replan_after=1)
 
     def _depths(self, view: ReplicaView, acceptance: float, budget: int) -> dict[int, int]:
-        """Drafts by request id, as `choose_depths` has them; where the budget suffices for all, nobody's need matters."""
+        """Drafts by request id: as many as may be for each if the budget suffices, for then nobody's need matters."""
         if budget >= self.max_depth * len(view.running):
             return dict.fromkeys(view.running, self.max_depth)
         need = self._need(view)

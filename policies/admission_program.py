@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 Counts = tuple[int, ...]
 """Decoding requests by TPOT tier."""
+_ROUNDING = 1e-9
+"""Share by which a rate has to be higher than needed, lest sums that are rounded differently say that it is not."""
 
 
 class Candidate(NamedTuple):
@@ -24,6 +26,7 @@ class Candidate(NamedTuple):
     committed: bool = False
     """Its prefill has begun, so it is not to be rejected."""
     profit: float = 1.0
+    """Above 0."""
 
 
 class _State(NamedTuple):
@@ -31,6 +34,26 @@ class _State(NamedTuple):
     blocks: int
     spare: float  # prefill tokens up to the last deadline that nobody needs
     accepted: tuple[int, ...]
+
+
+def all_in_time(
+    candidates: Sequence[Candidate], decoding: Counts, free_blocks: int, sustains: Callable[[Counts, float], bool]
+) -> bool:
+    """Whether the one rate that meets every deadline is always there, so that `admit` accepts all; no proves nothing.
+
+    sustains: whether so many prefill tokens/s are left over when so many decode in each tier.
+    """
+    if sum([candidate.blocks for candidate in candidates]) > free_blocks:
+        return False
+    rate, tokens = 0.0, 0
+    stages = [decoding]
+    for candidate in sorted(candidates, key=lambda c: (c.deadline, c.id)):
+        if candidate.deadline <= 0.0:
+            return False
+        tokens += candidate.tokens
+        rate = max(rate, tokens / candidate.deadline)
+        stages.append(_one_more(stages[-1], candidate.tier))
+    return all(sustains(counts, rate * (1.0 + _ROUNDING)) for counts in stages)
 
 
 def admit(
@@ -62,6 +85,10 @@ def admit(
     return best.accepted
 
 
+def _one_more(counts: Counts, tier: int) -> Counts:
+    return (*counts[:tier], counts[tier] + 1, *counts[tier + 1 :])
+
+
 def _with(
     candidate: Candidate,
     states: dict[Counts, list[_State]],
@@ -71,7 +98,7 @@ def _with(
     """The states after `candidate` was accepted, or rejected."""
     after: dict[Counts, list[_State]] = {}
     for counts, front in states.items():
-        more = (*counts[: candidate.tier], counts[candidate.tier] + 1, *counts[candidate.tier + 1 :])
+        more = _one_more(counts, candidate.tier)
         accepted = [_accept(candidate, state) for state in front]
         feasible = [s for s in accepted if s.spare >= 0.0 and s.blocks <= free_blocks]
         if feasible and spare_rate(more) >= 0.0:
@@ -81,9 +108,7 @@ def _with(
     if after:
         return {counts: _pareto(front) for counts, front in after.items()}
     return {
-        (*counts[: candidate.tier], counts[candidate.tier] + 1, *counts[candidate.tier + 1 :]): _pareto(
-            [_accept(candidate, state)._replace(spare=0.0) for state in front]
-        )
+        _one_more(counts, candidate.tier): _pareto([_accept(candidate, state)._replace(spare=0.0) for state in front])
         for counts, front in states.items()
     }
 

@@ -69,10 +69,14 @@ def next_deadline(request: RequestState, bounds: Bounds) -> float:
     """
     ttft, tbt, tpot, e2e, speed = bounds
     arrival, n = request.arrival, request.num_generated_tokens
+    due = arrival + e2e
     if n == 0:
-        due = arrival + min(ttft, e2e)
+        due = min(due, arrival + ttft)
     else:
-        due = min(arrival + e2e, request.last_token_time + tbt, request.first_token_time + n * tpot)
+        if tbt < inf:
+            due = min(due, request.last_token_time + tbt)
+        if tpot < inf:
+            due = min(due, request.first_token_time + n * tpot)
     return min(due, arrival + (n + 1) / speed) if speed else due
 
 

@@ -97,11 +97,14 @@ class DropOnMiss(DeadlinePolicy, PromiseKeeper):
         if changes_more_than_decodes(plan):
             return plan
         at, after = self._watch.again(view, plan)
+        if at == inf and after is None:
+            return plan
+        replan_at, replan_after = plan.replan_at, plan.replan_after
         if at < inf:
-            plan = plan._replace(replan_at=at if plan.replan_at is None else min(at, plan.replan_at))
+            replan_at = at if replan_at is None else min(at, replan_at)
         if after is not None:
-            plan = plan._replace(replan_after=after if plan.replan_after is None else min(after, plan.replan_after))
-        return plan
+            replan_after = after if replan_after is None else min(after, replan_after)
+        return StepPlan(decode=plan.decode, replan_at=replan_at, replan_after=replan_after)
 
     def _without(self, missed: list[int], view: ReplicaView) -> StepPlan:
         rest = view.without(missed)

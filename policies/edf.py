@@ -62,7 +62,8 @@ class Edf(DeadlinePolicy, PromiseKeeper):
             running_due = next_deadline(request, bounds) - allowance
             if running_due < due:
                 return _decode_until(request, bounds, due + allowance, view.now)
-            soonest = min(soonest, running_due)
+            if running_due < soonest:
+                soonest = running_due
         others = (request for _, request in takewhile(lambda entry: entry[0] <= soonest, queue))
         return StepPlan(prefill=admissible(view, chain((first,), others)), decode=NONE)
 
@@ -98,7 +99,8 @@ class Edf(DeadlinePolicy, PromiseKeeper):
 
     def _enqueue(self, request: RequestState, bounds: Bounds) -> None:
         self._deadlines.put(request.id, next_deadline(request, bounds))
-        self._longest = max(self._longest, request.num_tokens)
+        if request.num_tokens > self._longest:
+            self._longest = request.num_tokens
 
     def _order(self, request: RequestState) -> Any:
         return next_deadline(*self._requests[request.id]), request.arrival, request.id

@@ -65,7 +65,7 @@ class DeadlineWatch(Watch):
 
     def missed(self, view: ReplicaView) -> list[int]:
         """Overdue, late with the newest token, or (will_miss) sure to be late with the next."""
-        return sorted(i for i in self._near(view) if self._is_missed(view, *self._requests[i]))
+        return sorted([i for i in self._near(view) if self._is_missed(view, *self._requests[i])])
 
     def _is_missed(self, view: ReplicaView, request: RequestState, bounds: Bounds) -> bool:
         due = self._due(request, bounds)
@@ -87,8 +87,10 @@ class DeadlineWatch(Watch):
 
     def _near(self, view: ReplicaView) -> set[int]:
         """The requests whose time has come, or who may have got their first token just now."""
-        near = {i for times, lead in self._times(view) for i in times.up_to(view.now + lead)}
-        return near.union(i for i in self._in_prefill if i in self._requests)
+        near = {i for i in self._in_prefill if i in self._requests}
+        for times, lead in self._times(view):
+            near.update(times.up_to(view.now + lead))
+        return near
 
     def _times(self, view: ReplicaView) -> tuple[tuple[SortedIds, float], tuple[SortedIds, float]]:
         """Times by id, and how much earlier than that a request has to be looked at."""

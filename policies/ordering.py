@@ -51,7 +51,10 @@ class SortedIds:
 
     def up_to(self, number: float) -> list[int]:
         """The ids whose number is at most `number`."""
-        return [i for _, i in self._entries[: bisect_right(self._entries, (number, inf))]]
+        entries = self._entries
+        if not entries or entries[0][0] > number:
+            return []
+        return [i for _, i in entries[: bisect_right(entries, (number, inf))]]
 
     def next_after(self, number: float) -> float:
         """The smallest number above `number`; inf if there is none."""

@@ -38,9 +38,11 @@ class PromiseKeeper(SchedulerPolicy):
         plan, promise = event.plan, self._promise
         if plan is not None and plan == promise and not self._is_due(promise, event.time, event.iteration):
             return
-        lasting = plan is not None and not changes_more_than_decodes(plan)
-        self._promise = plan if lasting else None
-        self._promised_after = event.iteration
+        if plan is not None and not changes_more_than_decodes(plan):
+            self._promise = plan
+            self._promised_after = event.iteration
+        elif promise is not None:
+            self._promise = None
         self.note(event)
 
     def _is_due(self, promise: StepPlan, now: float, iteration: int) -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
-from math import inf
+from math import ceil, inf
 from typing import Any, NamedTuple
 
 from pydantic import Field, PrivateAttr
 
-from policies.admission_program import Candidate, Counts, admit
-from policies.batch_size import prefill_tokens_within
+from policies.admission_program import Candidate, Counts, admit, all_in_time
+from policies.batch_size import can_prefill, prefill_tokens_within
 from policies.deadlines import prefill_time
-from policies.ordering import Victims, by_arrival, last_of_running
+from policies.ordering import last_of_running
+from policies.prefill_chunks import Chunks
 from policies.promise import PromiseKeeper
 from policies.targets import MeanLength, expected_output_length, tpot_target, ttft_target
 from simulator.policy import ALL, DECODE_ALL, Decode, PolicyEvent, ReplicaView, StepPlan
@@ -62,15 +63,15 @@ class SlosServe(PromiseKeeper):
             return StepPlan(preempt=last_of_running(view, lambda r: self._seniority(view, r)))
         if not (view.waiting or view.prefilling):
             return DECODE_ALL
-        slots = self._slots(view)
+        decodes = self._decodes(view)
         begun = sorted(view.prefilling.values(), key=lambda r: (self.deadline(view, r), r.id))
         in_time = [r for r in begun if self.in_time(view, r)]
-        accepted = [view.waiting[i] for i in self._accepted(view, in_time, slots) if i in view.waiting]
+        accepted = [view.waiting[i] for i in self._accepted(view, in_time, decodes) if i in view.waiting]
         urgent = sorted(in_time + accepted, key=lambda r: (self.deadline(view, r), r.id))
         ids = {r.id for r in urgent}
         rest = [r for r in (*begun, *view.waiting.values()) if r.id not in ids]
-        decode, budget = self._batch(view, slots, sum([r.num_tokens_to_prefill for r in urgent]))
-        chunks = _Chunks(view, budget, lambda: [r for r in view.running.values() if not self.in_time(view, r)])
+        decode, budget = self._batch(view, decodes, sum([r.num_tokens_to_prefill for r in urgent]), bool(rest))
+        chunks = Chunks(view, budget, lambda: [r for r in view.running.values() if not self.in_time(view, r)])
         chunks.fill(urgent, displace=True)
         chunks.fill(rest, displace=False)
         if chunks.prefill:
@@ -101,21 +102,23 @@ class SlosServe(PromiseKeeper):
 
     # -- admission -------------------------------------------------------------------------------------------
 
-    def _accepted(self, view: ReplicaView, begun: Sequence[RequestState], slots: Sequence[_Slot]) -> Iterable[int]:
+    def _accepted(self, view: ReplicaView, begun: Sequence[RequestState], decodes: _Decodes) -> Iterable[int]:
         waiting = [(d, r) for r in view.waiting.values() if (d := self.deadline(view, r)) >= view.now]
         if not waiting:
             return ()
         waiting.sort(key=lambda entry: (entry[0], entry[1].id))
-        loose_tpot, mean, running = self.loose_tpot, self._lengths.value, view.running.values()
-        loose = sum([slot.tpot == loose_tpot for slot in slots])
-        chosen = [(r, _blocks(view, r, mean)) for _, r in waiting[: self.max_candidates]]
+        mean, running = self._lengths.value, view.running.values()
+        chosen = [(r, _blocks(view, (r,), mean)) for _, r in waiting[: self.max_candidates]]
         candidates = [self._candidate(view, r, 0, True) for r in begun]
         candidates += [self._candidate(view, r, blocks, False) for r, blocks in chosen]
         usable = view.kv.num_blocks - view.kv.watermark_blocks
-        free = usable - sum([_blocks(view, r, mean) for r in running])
+        free = usable - _blocks(view, running, mean)
         if free < sum([blocks for _, blocks in chosen]):  # best effort would have to go
-            free = usable - sum([_blocks(view, r, mean) for r in running if self.in_time(view, r)])
-        return admit(candidates, (len(slots) - loose, loose), free, cache(lambda n: self._spare_rate(view, n)))
+            free = usable - _blocks(view, [r for r in running if self.in_time(view, r)], mean)
+        counts = (len(decodes.requests) - decodes.num_loose, decodes.num_loose)
+        if all_in_time(candidates, counts, free, lambda n, rate: self._sustains(view, n, rate)):
+            return [r.id for r, _ in chosen]
+        return admit(candidates, counts, free, cache(lambda n: self._spare_rate(view, n)))
 
     def _candidate(self, view: ReplicaView, request: RequestState, blocks: int, committed: bool) -> Candidate:
         wait = self.deadline(view, request) - view.now
@@ -123,116 +126,86 @@ class SlosServe(PromiseKeeper):
 
     def _spare_rate(self, view: ReplicaView, counts: Counts) -> float:
         """Prefill tokens/s beside so many decodes at their tiers' pace, in batches of the tightest TPOT."""
+        length, decodes, kv_tokens = self._paced_batch(view, counts)
+        tokens, time = prefill_tokens_within(view, length, decodes, kv_tokens)
+        return tokens / time if tokens or time <= length else -1.0
+
+    def _sustains(self, view: ReplicaView, counts: Counts, rate: float) -> bool:
+        """Whether `_spare_rate` is at least `rate`, by the batch that would just give it."""
+        length, decodes, kv_tokens = self._paced_batch(view, counts)
+        if length == inf:
+            return self._spare_rate(view, counts) >= rate
+        return can_prefill(view, ceil(rate * length), length, decodes, kv_tokens)
+
+    def _paced_batch(self, view: ReplicaView, counts: Counts) -> tuple[float, int, int]:
+        """The batch that `_spare_rate` looks at: its length, seconds, and its decodes and their KV tokens.
+
+        A decode reads as many tokens as a running request holds on average, in whole blocks.
+        """
         held = (view.kv.num_blocks - view.kv.free) * view.kv.block_size / max(1, len(view.running))
         length = self.tight_tpot if counts[0] else self.loose_tpot if counts[1] else inf
         decodes = counts[0] + round(counts[1] * (length / self.loose_tpot if length < inf else 0.0))
-        tokens, time = prefill_tokens_within(view, length, decodes, int(held * decodes))
-        return tokens / time if tokens or time <= length else -1.0
+        return length, decodes, int(held * decodes)
 
     # -- the batch -------------------------------------------------------------------------------------------
 
-    def _batch(self, view: ReplicaView, slots: Sequence[_Slot], wanted: int) -> tuple[Decode | tuple[int, ...], int]:
-        """Who decodes, and how many tokens may prefill along, `wanted` of them for requests that were accepted."""
-        length = min([slot.binding for slot in slots], default=inf)
-        all_tokens = sum([slot.context for slot in slots])
-        tokens, _ = prefill_tokens_within(view, length, len(slots), all_tokens)
-        if tokens >= wanted:
-            return ALL, tokens
-        tightest = min([slot.tpot for slot in slots], default=inf)
-        due = [slot for slot in slots if slot.slack < length + tightest]
-        tokens, _ = prefill_tokens_within(view, length, len(due), sum([slot.context for slot in due]))
-        return tuple(slot.id for slot in due), tokens
+    def _batch(
+        self, view: ReplicaView, decodes: _Decodes, wanted: int, more: bool
+    ) -> tuple[Decode | tuple[int, ...], int]:
+        """Who decodes, and how many tokens may prefill along.
 
-    def _slots(self, view: ReplicaView) -> list[_Slot]:
+        wanted: tokens of the accepted requests. more: whether others want what there is beyond these.
+        """
+        length, num_decodes, kv_tokens = decodes.binding, len(decodes.requests), decodes.kv_tokens
+        if can_prefill(view, wanted, length, num_decodes, kv_tokens):
+            return ALL, prefill_tokens_within(view, length, num_decodes, kv_tokens)[0] if more else wanted
+        due = decodes.due_within(length + decodes.tightest)
+        tokens, _ = prefill_tokens_within(view, length, len(due), sum([request.num_tokens for request in due]))
+        return tuple([request.id for request in due]), tokens
+
+    def _decodes(self, view: ReplicaView) -> _Decodes:
         loose, tight, now, prefilling = self.loose_tpot, self.tight_tpot, view.now, view.prefilling
-        slots = []
-        for request in view.running.values():
-            if request.id not in prefilling:
-                tpot = loose if tpot_target(request, loose) >= loose else tight
-                slack = request.first_token_time + request.num_generated_tokens * tpot - now
-                binding = slack if slack >= 0.0 else tpot
-                slots.append(_Slot(request.id, request.num_computed_tokens + 1, tpot, slack, binding))
-        return slots
-
-
-def _blocks(view: ReplicaView, request: RequestState, mean: float) -> int:
-    """What `request` will hold in the end, outputs having `mean` tokens where nobody predicted."""
-    return view.kv.blocks_for(request.prompt_length + int(expected_output_length(request, mean)))
-
-
-class _Slot(NamedTuple):
-    """A decoding request: slack is the time to its next deadline, `binding` what it lets a batch last, seconds."""
-
-    id: int
-    context: int
-    tpot: float
-    slack: float
-    binding: float
-
-
-class _Chunks:
-    """The prefill of one batch: chunks within a budget of tokens, whole prompts within blocks and seats.
-
-    preempt: those of `expendable`, from the latest arrival, whose room is needed.
-    """
-
-    def __init__(self, view: ReplicaView, budget: int, expendable: Callable[[], list[RequestState]]) -> None:
-        kv = view.kv
-        self._view = view
-        self._budget = budget
-        self._expendable = expendable
-        self._free = kv.free - kv.needed_next
-        self._seats = view.limits.max_num_seqs - len(view.running)
-        self._set_aside = {i: self._blocks(r, r.num_tokens_to_prefill) for i, r in view.prefilling.items()}
-        self.prefill: dict[int, int] = {}
-        self.preempt: Victims = {}
-
-    def fill(self, requests: Iterable[RequestState], *, displace: bool) -> None:
-        """Add chunks of `requests` in order; the first new one that does not fit holds up the rest."""
+        requests = [request for request in view.running.values() if request.id not in prefilling]
+        slack: list[float] = []
+        binding = tightest = inf
+        num_loose = kv_tokens = 0
         for request in requests:
-            if self._budget <= 0:
-                return
-            if request.id in self.preempt:
-                continue
-            if request.id in self._view.waiting and not self._admits(request, displace):
-                return
-            self._add(request)
+            tokens = request.num_generated_tokens
+            tpot = loose if tpot_target(request, loose) >= loose else tight
+            left = request.first_token_time + tokens * tpot - now
+            slack.append(left)
+            lasts = left if left >= 0.0 else tpot
+            if lasts < binding:
+                binding = lasts
+            if tpot < tightest:
+                tightest = tpot
+            if tpot == loose:
+                num_loose += 1
+            kv_tokens += request.prompt_length + tokens
+        return _Decodes(requests, slack, binding, tightest, num_loose, kv_tokens)
 
-    def _blocks(self, request: RequestState, tokens: int) -> int:
-        kv, cached = self._view.kv, request.num_computed_tokens
-        return kv.blocks_for(cached + tokens) - kv.blocks_for(cached)
 
-    def _admits(self, request: RequestState, displace: bool) -> bool:
-        kv = self._view.kv
-        missing = self._blocks(request, request.num_tokens_to_prefill) + sum(self._set_aside.values())
-        missing -= self._free - kv.watermark_blocks
-        seats = self._seats
-        victims: list[RequestState] = []
-        usable: list[RequestState] = []
-        if displace and (missing > 0 or seats < 1):
-            taken = self.preempt.keys() | self.prefill.keys()
-            usable = sorted((r for r in self._expendable() if r.id not in taken), key=by_arrival)
-        while (missing > 0 or seats < 1) and usable:
-            victim = usable.pop()
-            victims.append(victim)
-            missing -= kv.blocks_for(victim.num_computed_tokens) + self._set_aside.get(victim.id, 0)
-            seats += 1
-        if missing > 0 or seats < 1:
-            return False
-        for victim in victims:
-            self.preempt[victim.id] = "recompute"
-            self._set_aside.pop(victim.id, None)
-            self._free += kv.blocks_for(victim.num_computed_tokens)
-        self._seats = seats - 1
-        self._set_aside[request.id] = self._blocks(request, request.num_tokens_to_prefill)
-        return True
+class _Decodes(NamedTuple):
+    """The decoding requests, and what they let a batch do."""
 
-    def _add(self, request: RequestState) -> None:
-        kv, cached = self._view.kv, request.num_computed_tokens
-        room = (self._free + kv.blocks_for(cached)) * kv.block_size - cached
-        chunk = min(request.num_tokens_to_prefill, self._budget, room)
-        if chunk > 0:
-            self.prefill[request.id] = chunk
-            self._free -= self._blocks(request, chunk)
-            self._set_aside[request.id] -= self._blocks(request, chunk)
-            self._budget -= chunk
+    requests: list[RequestState]
+    slack: list[float]
+    """Time of each to its next deadline, seconds."""
+    binding: float
+    """How long a batch may last: the least slack, of who is late its TPOT, seconds."""
+    tightest: float
+    """The least TPOT, seconds."""
+    num_loose: int
+    """Of the loose tier."""
+    kv_tokens: int
+    """Their contexts, the tokens being fed included."""
+
+    def due_within(self, time: float) -> list[RequestState]:
+        """Those whose next deadline is less than `time` seconds away."""
+        return [request for request, slack in zip(self.requests, self.slack, strict=True) if slack < time]
+
+
+def _blocks(view: ReplicaView, requests: Iterable[RequestState], mean: float) -> int:
+    """What `requests` will hold in the end, outputs having `mean` tokens where nobody predicted."""
+    size = view.kv.block_size
+    return sum([-(-(r.prompt_length + int(expected_output_length(r, mean))) // size) for r in requests])

@@ -37,7 +37,9 @@ def reading_speed(request: RequestState, default: float) -> float:
 def expected_output_length(request: RequestState, mean: float) -> float:
     """Tokens: the prediction, else `mean`; at least one more than there are."""
     predicted = request.predicted_output_length
-    return max(predicted if predicted == predicted else mean, request.num_generated_tokens + 1.0)
+    expected = predicted if predicted == predicted else mean
+    least = request.num_generated_tokens + 1.0
+    return expected if expected >= least else least
 
 
 class MeanLength:

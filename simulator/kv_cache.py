@@ -78,12 +78,13 @@ class KVCache:
 
     def skip(self, request: RequestState, num_tokens: int) -> None:
         """`request` grows by so many tokens at once, ahead of the steps; to be called before its counts follow."""
-        size, step = self.block_size, self._clock.step
+        size, step, growth = self.block_size, self._clock.step, self._growth
         cached = request._cached + step - request._joined
-        self.free -= self.blocks_for_more(cached, num_tokens)
-        self._growth[(step - cached) % size] -= 1
-        self._growth[(step - cached - num_tokens) % size] += 1
-        self.needed_next = self._growth[step % size]
+        longer = cached + num_tokens
+        self.free += -longer // size - -cached // size
+        growth[(step - cached) % size] -= 1
+        growth[(step - longer) % size] += 1
+        self.needed_next = growth[step % size]
 
     def advance(self, num_steps: int) -> None:
         """All decoding requests take so many decode steps, and the blocks for them."""

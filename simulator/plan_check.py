@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
 
 from simulator.policy import ALL, ReplicaView, StepPlan
 from simulator.request import RequestState
+from simulator.speculation import blocks_to_verify
 
 
 class InvalidPlan(ValueError):
@@ -73,18 +75,32 @@ def _decodes(plan: StepPlan, view: ReplicaView) -> tuple[int, int]:
 
 def _drafted(plan: StepPlan, view: ReplicaView) -> tuple[int, int]:
     """How many tokens are drafted, and how many new blocks their verification takes."""
-    kv, blocks = view.kv, 0
+    depths, running = plan.speculate, view.running
     if plan.prefill:
         raise InvalidPlan("speculate: an iteration that prefills cannot verify drafts")
-    for request_id, depth in plan.speculate.items():
-        request = view.waiting[request_id] if request_id in plan.resume else view.running.get(request_id)
+    moves = plan.preempt or plan.drop or plan.resume
+    if moves or view.prefilling or plan.decode is not ALL or not depths.keys() <= running.keys():
+        _check_who_is_drafted_for(plan, view)
+    values = depths.values()
+    if set(map(type, values)) != {int} or min(values) < 1:
+        _check_depths(depths)
+    if plan.resume:
+        running = {**running, **{request_id: view.waiting[request_id] for request_id in plan.resume}}
+    return sum(values), blocks_to_verify(view.kv, running, depths)
+
+
+def _check_who_is_drafted_for(plan: StepPlan, view: ReplicaView) -> None:
+    for request_id in plan.speculate:
+        there = request_id in plan.resume or (request_id in view.running and request_id not in view.prefilling)
         chosen = plan.decode is ALL or request_id in plan.decode
-        if request is None or request_id in view.prefilling or _removed(request_id, plan) or not chosen:
+        if not there or _removed(request_id, plan) or not chosen:
             raise InvalidPlan(f"speculate: request {request_id} does not decode in this iteration")
+
+
+def _check_depths(depths: Mapping[int, int]) -> None:
+    for request_id, depth in depths.items():
         if not isinstance(depth, int) or depth < 1:
             raise InvalidPlan(f"speculate: {depth!r} drafts for request {request_id} are no number of tokens")
-        blocks += kv.blocks_for_more(_cached(request) + 1, depth)
-    return sum(plan.speculate.values()), blocks
 
 
 def _cached(request: RequestState) -> int:

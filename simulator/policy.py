@@ -157,6 +157,18 @@ class PolicyEvent(NamedTuple):
     """With a plan: the iterations done when it was given."""
 
 
+def _private(name: str) -> property:
+    """Reads a private attribute right where pydantic keeps it: pydantic itself takes 1 µs to look there."""
+
+    def get(self: BaseModel) -> Any:
+        try:
+            return self.__pydantic_private__[name]  # type: ignore[index]
+        except (KeyError, TypeError):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
+
+    return property(get)
+
+
 class SchedulerPolicy(BaseModel, ABC):
     """Decides what every iteration runs. One object serves one replica for one run.
 
@@ -168,6 +180,12 @@ class SchedulerPolicy(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: ClassVar[str] = ""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for name in cls.__private_attributes__:
+            setattr(cls, name, _private(name))
 
     @property
     def spec(self) -> str:

@@ -34,11 +34,19 @@ def expected_tokens(acceptance: float, depth: int) -> float:
 
 
 def blocks_to_verify(kv: KVCache, running: Mapping[int, RequestState], depths: Mapping[int, int]) -> int:
-    """New blocks that so many drafts by request id take, behind the token that each of these gets anyway."""
+    """New blocks that so many drafts by request id take, behind the token that each of these gets anyway.
+
+    running: all who run, and who is about to come back from host memory.
+    """
     values = depths.values()
-    if len(depths) == kv.num_growing and len(set(values)) == 1:  # as if all went on for so many steps
+    if len(depths) == len(running) == kv.num_growing and len(set(values)) == 1:  # as so many decode steps of all
         return kv.needed_for(1 + max(values)) - kv.needed_next
-    return sum([kv.blocks_for_more(running[i].num_computed_tokens + 1, depth) for i, depth in depths.items()])
+    size, blocks = kv.block_size, 0
+    for request_id, depth in depths.items():
+        request = running[request_id]
+        tokens = (request.num_computed_tokens or request.swapped_tokens) + 1
+        blocks += -tokens // size - -(tokens + depth) // size
+    return blocks
 
 
 class Drafts:
@@ -71,8 +79,8 @@ class Drafts:
     def _draw(self, request_id: int, output_length: int) -> list[int]:
         refused = uniforms(self._seed, f"speculation/{request_id}", output_length) >= self.speculation.acceptance
         refused[-1] = True  # the last one is the target's
-        ends = np.flatnonzero(refused)
-        runs: list[int] = (np.repeat(ends, np.diff(ends, prepend=-1)) - np.arange(output_length)).tolist()
+        next_refused = refused.nonzero()[0][refused.cumsum() - refused]
+        runs: list[int] = (next_refused - np.arange(output_length)).tolist()
         return runs
 
     def forget(self, request_id: int) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
+from math import inf, isnan
 from typing import NamedTuple
-
-import numpy as np
 
 from simulator.latency import Batch
 from simulator.policy import ReplicaView
-
-_speed = attrgetter("speed")
 
 
 class Pressure(NamedTuple):
@@ -42,9 +38,10 @@ class Pressure(NamedTuple):
 
     def strictest(self, view: ReplicaView) -> float:
         """The highest speed of the readers of running requests, tokens/s."""
-        speeds = np.fromiter(map(_speed, view.running.values()), np.float64, len(view.running))
-        fastest = float(np.fmax.reduce(speeds, initial=-np.inf))
-        return max(fastest, self.speed) if np.isnan(speeds).any() else fastest
+        speeds = [request.speed for request in view.running.values()]
+        if isnan(sum(speeds)):  # somebody's is unknown
+            speeds = [self.speed if isnan(speed) else speed for speed in speeds]
+        return max(speeds, default=-inf)
 
 
 def _cannot_all_enter(view: ReplicaView) -> bool:
