@@ -151,4 +151,5 @@ class Profile(Frozen):
 
     def _changed(self, suffix: str, **fields: object) -> Self:
         """A checked copy with `suffix` behind its name."""
-        return type(self).model_validate({**dict(self), **fields, "name": f"{self.name}+{suffix}"})
+        own = {name: getattr(self, name) for name in type(self).model_fields}  # dict(self) holds cached properties too
+        return type(self).model_validate({**own, **fields, "name": f"{self.name}+{suffix}"})

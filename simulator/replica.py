@@ -1,4 +1,4 @@
-"""One replica: a script on SimPy's event queue that asks its policy for a plan, checks it, applies it and lets time pass.
+"""One replica: asks its policy for a plan, checks it, applies it and lets time pass, on SimPy's event queue.
 
 Why it is fast: nothing here loops over the batch per token. A plan that only decodes stands until something
 happens, so the replica leaps over all those iterations in one timeout, and any event for it cuts the leap at the

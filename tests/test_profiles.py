@@ -87,6 +87,15 @@ def test_overhead_preset_adds_its_time_to_every_iteration() -> None:
     assert load_profile(f"{A100}+none").latency == bare.latency
 
 
+def test_a_profile_that_has_been_used_is_combined_as_a_fresh_one_is() -> None:
+    used = load_profile(A100)
+    assert used.latency.step_time(Batch(0, 0, 0, 1, 100, 1)) > 0
+    assert used.host_link is not None
+    preset = load_overhead("vllm-2024")
+    assert used.with_table().with_overhead(preset) == load_profile(f"{A100}+table+vllm-2024")
+    assert used.with_overhead(preset).latency == load_profile(f"{A100}+vllm-2024").latency
+
+
 def test_overhead_grows_with_the_gpus_of_a_replica() -> None:
     preset = load_overhead("vllm-2024")
     profile = load_profile("h100-80gb/llama-3-70b/tp4+vllm-2024")
