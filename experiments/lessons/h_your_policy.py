@@ -162,7 +162,8 @@ def _(editor, typed):
         return kit.verdict(
             editor,
             lambda _: reaches_target(typed.values),
-            f"{found} Now look at the others below: what does it cost in mean QoE?",
+            f"{found} The mean QoE is {typed.values['qoe_mean']:.2f}. With the shortest prompt first it is "
+            f"{result_of_text(SHORTEST).values['qoe_mean']:.2f}, and one in a hundred forgotten.",
             f"{found} Whose wait is too long, that of the many or that of the few?",
         )
 
@@ -178,12 +179,12 @@ def _(typed):
     if typed is not None and typed.mistake is None:
         _waits[YOURS], _values[YOURS] = np.array(typed.ttft), typed.values
     _parts = [
+        kit.text(table(_values)),
         kit.picture(
             lambda ax: draw_waits(ax, _waits),
             f"Share of requests that wait longer than so many seconds, for {', '.join(_waits)}",
             height=3.4,
         ),
-        kit.text(table(_values)),
     ]
     if typed is not None and typed.printed:
         _parts.append(kit.text(f"It printed:\n\n```\n{typed.printed}\n```"))
