@@ -25,6 +25,7 @@ ELSEWHERE = {
     "make compare": "what .ci/run and the tests of compare do",
     "make test": "this suite",
     "pip install 'smoothserve[learn]'": "an installation",
+    "smoothserve sweep grid.yaml --backend dask": "tests/test_sweep_clusters.py",
     "smoothserve sweep grid.yaml --backend ray": "tests/test_sweep_clusters.py",
     "smoothserve sweep grid.yaml --backend dask --address tcp://head:8786": "tests/test_sweep_clusters.py",
 }

@@ -56,7 +56,7 @@ def test_the_most_stalled_answer_has_the_longest_gap_of_answers_of_its_size() ->
     frame = per_request(log)
     like_it = frame[frame.num_tokens.between(50, 150)]
     assert frame.tbt_max[most_stalled(log)] == like_it.tbt_max.max()
-    assert held(5, 0) is log
+    assert held(5, 0) == log
 
 
 def test_qoe_is_one_minus_the_ratio_of_the_areas_that_are_drawn() -> None:

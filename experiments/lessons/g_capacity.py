@@ -128,16 +128,17 @@ def _():
 
 @app.cell
 def _(cheaper):
-    _a100, _h100 = (capacity(gpu, CHUNKED, strict()) for gpu in ("A100", "H100"))
-    _tight = [capacity(gpu, CHUNKED, strict(0.05)) for gpu in ("A100", "H100")]
-    kit.reveal(
-        cheaper,
-        "The H100s",
-        f"An H100 serves {_h100:.1f} requests/s where an A100 serves {_a100:.1f}: {_h100 / _a100:.1f} times as many. "
-        f"The stricter the promise, the more a fast GPU is worth: with 50 ms it is {_tight[1]:.1f} against "
-        f"{_tight[0]:.1f}, {_tight[1] / _tight[0]:.1f} times. "
-        "Yet GPUs come in whole numbers, and a small service may not fill one of the large ones.",
-    )
+    def _because() -> str:
+        a100, h100 = (capacity(gpu, CHUNKED, strict()) for gpu in ("A100", "H100"))
+        tight = [capacity(gpu, CHUNKED, strict(0.05)) for gpu in ("A100", "H100")]
+        return (
+            f"An H100 serves {h100:.1f} requests/s where an A100 serves {a100:.1f}: {h100 / a100:.1f} times as many. "
+            f"The stricter the promise, the more a fast GPU is worth: with 50 ms it is {tight[1]:.1f} against "
+            f"{tight[0]:.1f}, {tight[1] / tight[0]:.1f} times. "
+            "Yet GPUs come in whole numbers, and a small service may not fill one of the large ones."
+        )
+
+    kit.reveal(cheaper, "The H100s", _because)
     return
 
 

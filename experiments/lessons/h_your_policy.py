@@ -59,22 +59,25 @@ def _():
 
 @app.cell
 def _(order):
-    _ranks = {
-        "in order of arrival": "request.arrival",
-        "the latest first": "-request.arrival",
-        "the shortest prompt first": "request.prompt_length",
-        "the longest first": "-request.prompt_length",
-    }
-    _found = {
-        name: result_of_text(SHORTEST.replace("return request.prompt_length", f"return {rank}")).values
-        for name, rank in _ranks.items()
-    }
+    def _orders() -> mo.Html:
+        ranks = {
+            "in order of arrival": "request.arrival",
+            "the latest first": "-request.arrival",
+            "the shortest prompt first": "request.prompt_length",
+            "the longest first": "-request.prompt_length",
+        }
+        found = {
+            name: result_of_text(SHORTEST.replace("return request.prompt_length", f"return {rank}")).values
+            for name, rank in ranks.items()
+        }
+        return kit.text(table(found))
+
     kit.reveal(
         order,
         "The shortest prompt first",
         "A short prompt that goes first delays the others by little, and waits for little itself. But look at the P99: "
         "one in a hundred waits much longer than in order of arrival. Whoever has a long prompt is overtaken by all.",
-        lambda: kit.text(table(_found)),
+        _orders,
     )
     return
 
