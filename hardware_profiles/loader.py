@@ -6,17 +6,18 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from hardware_profiles.overhead import Overhead
 from hardware_profiles.profile import Profile
+from hardware_profiles.safe_yaml import parse_yaml, printable
 from simulator.unknown_name import unknown_name
 
+_LONGEST_NAME, _LONGEST_MESSAGE = 100, 1_000
+"""Characters."""
 _Record = TypeVar("_Record", bound=BaseModel)
-_SafeLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load_profile(name: str | Path) -> Profile:
@@ -85,8 +86,8 @@ def load_record(kind: str, name: str, record: type[_Record], what: str) -> _Reco
         return read_record(Path(name), record)
     parts = f"{name}.yaml".split("/")
     path = data_folder(kind).joinpath(*parts)
-    if any(part in ("", "..", ".yaml") for part in parts) or not path.is_file():
-        raise ValueError(unknown_name(what, name, record_names(kind)))
+    if len(name) > _LONGEST_NAME or any(part in ("", "..", ".yaml") for part in parts) or not path.is_file():
+        raise ValueError(unknown_name(what, printable(name, _LONGEST_NAME), record_names(kind)))
     return read_record(path, record)
 
 
@@ -96,14 +97,11 @@ def read_record(path: Traversable, record: type[_Record]) -> _Record:
     Raises ValueError (one line, with file and field) if it is not safe YAML or not what `record` asks for.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ValueError(f"{path}:{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from None
     try:
-        return record.model_validate(content)
+        return record.model_validate(parse_yaml(text, str(path), "valid YAML"))
     except ValidationError as error:
         raise ValueError(f"{path}: {first_problem(error)}") from error
 
@@ -115,4 +113,4 @@ def first_problem(error: ValidationError) -> str:
     value = repr(problems[0]["input"])
     shown = value if len(value) <= 60 else value[:57] + "..."
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{field} = {shown}: {problems[0]['msg']}{more}"
+    return printable(f"{field} = {shown}: {problems[0]['msg']}{more}", _LONGEST_MESSAGE)

@@ -6,7 +6,7 @@ from datetime import date
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from hardware_profiles.coefficients import Coefficients, Frozen, Knots, Seconds, SecondsPerSequence
 from hardware_profiles.overhead import Overhead
@@ -109,6 +109,14 @@ class Profile(Frozen):
             raise ValueError(f"name {self.name!r} does not begin with device/model/tp: {expected!r}")
         if self.form == "table" and self.table is None:
             raise ValueError(f"profile {self.name!r} has no table of knots")
+        try:
+            self.coefficients.latency()
+            if self.table is not None:
+                self.table.latency(self.coefficients.q0.value, self.coefficients.q1.value)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"])) or "table"
+            raise ValueError(f"no latency model, {place}: {first['msg']}") from None
         return self
 
     @cached_property

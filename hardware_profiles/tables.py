@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -88,16 +88,17 @@ def read_table(path: Path) -> CalibrationTable:
     Raises ValueError for a missing column, a kind, count or latency that cannot be (with file and line), and
     a row that contradicts its kind; OSError if the file cannot be read.
     """
+    rows: list[tuple[str, list[float], float]] = []
+    sources: set[str] = set()
     with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(f"{path}:1: missing columns: {', '.join(missing)} (needed: {', '.join(COLUMNS)})")
-        rows: list[tuple[str, list[float], float]] = []
-        sources: set[str] = set()
-        for row in reader:
-            rows.append(_parse(row, f"{path}:{reader.line_num}"))
-            sources.add(row.get("source") or "")
+        try:
+            for row, where in _rows(file, path):
+                rows.append(_parse(row, where))
+                sources.add(row.get("source") or "")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path}: not UTF-8 text: {error.reason}, byte 0x{error.object[error.start]:02x}"
+            ) from None
     if not rows:
         raise ValueError(f"{path}: no rows")
     counts = np.array([counts for _, counts, _ in rows])
@@ -113,6 +114,19 @@ def read_table(path: Path) -> CalibrationTable:
         latency=np.array([latency for _, _, latency in rows]),
         source=", ".join(sorted(sources)),
     )
+
+
+def _rows(file: TextIO, path: Path) -> Iterator[tuple[dict[str, str], str]]:
+    """The rows of the file, and where each is."""
+    reader = csv.DictReader(file)
+    try:
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"{path}:1: missing columns: {', '.join(missing)} (needed: {', '.join(COLUMNS)})")
+        for row in reader:
+            yield row, f"{path}:{reader.line_num}"
+    except csv.Error as error:
+        raise ValueError(f"{path}:{reader.line_num + 1}: not comma-separated values: {error}") from None
 
 
 class Row(NamedTuple):
@@ -141,14 +155,16 @@ def _parse(row: dict[str, str], where: str) -> tuple[str, list[float], float]:
     """Kind, counts in the order of `COUNTS` and latency of one row of the file."""
     kind = row["kind"]
     if kind not in KINDS:
-        raise ValueError(f"{where}: kind = {kind!r}: not one of {', '.join(KINDS)}")
+        raise ValueError(f"{where}: kind = {_shown(kind)}: not one of {', '.join(KINDS)}")
     counts = [_number(row, column, where) for column in COUNTS]
     for column, value in zip(COUNTS, counts, strict=True):
         if value < 0 or value != int(value):
-            raise ValueError(f"{where}: {column} = {row[column]!r}: not a count")
+            raise ValueError(f"{where}: {column} = {_shown(row[column])}: not a count")
     latency = _number(row, "latency_s", where)
     if not 0 < latency < ABSURD_LATENCY:
-        raise ValueError(f"{where}: latency_s = {row['latency_s']!r}: not between 0 and {ABSURD_LATENCY:g} seconds")
+        raise ValueError(
+            f"{where}: latency_s = {_shown(row['latency_s'])}: not between 0 and {ABSURD_LATENCY:g} seconds"
+        )
     by_column = dict(zip(COUNTS, counts, strict=True))
     prefills, decodes = by_column["prefill_tokens"] > 0, by_column["decode_batch"] > 0
     if (prefills, decodes) != (kind != "decode", kind != "prefill"):
@@ -165,5 +181,11 @@ def _number(row: dict[str, str], column: str, where: str) -> float:
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"{where}: {column} = {row[column]!r}: not a number")
+        raise ValueError(f"{where}: {column} = {_shown(row[column])}: not a number")
     return value
+
+
+def _shown(cell: str | None) -> str:
+    """A cell as messages quote it."""
+    text = repr(cell)
+    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -83,6 +83,21 @@ def test_knots_follow_what_two_slopes_cannot() -> None:
     assert from_knots < 0.6 * percentage_errors(fit(table, BOUNDS), table).mean()
 
 
+@pytest.mark.parametrize(
+    ("tokens", "seconds", "message"),
+    [
+        ((1, 2, 3), (0.1, 0.1), "3 knots, but 2 times"),
+        ((2, 2), (0.1, 0.1), "not strictly increasing"),
+        ((-1, 2), (0.1, 0.1), "not strictly increasing"),
+        ((1, 2), (0.0, 0.1), "not positive"),
+        ((1, 2), (0.2, 0.1), "nowhere falling"),
+    ],
+)
+def test_knots_that_cannot_be_are_refused(tokens: tuple[int, ...], seconds: tuple[float, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TableLatency(tokens=tokens, seconds=seconds, k=6e-8, kp=0, a=1e-9)
+
+
 def test_cross_validation_measures_the_noise_that_no_fit_can_know() -> None:
     errors = cross_validate(synthetic(TRUTH, noise=0.1), lambda rows: fit(rows, BOUNDS))
     assert errors.overall == pytest.approx(5, abs=0.7)

@@ -103,6 +103,21 @@ def test_configuration_that_is_not_covered_is_refused(tmp_path: Path, changes: d
         read_model_config(_config(tmp_path, LLAMA_3_8B | changes))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", r"config.json: not valid JSON: "),
+        (b"\xff", r"config.json: not valid JSON: "),
+        (b"[]", r"config.json: not a JSON object"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_model_config(path)
+
+
 def test_estimate_is_marked_and_states_its_assumptions_and_error() -> None:
     profile = estimate_profile(load_device("l40s-48gb"), load_model("qwen2.5-14b"), 1, MADE)
     assert profile.kind == "estimated"
