@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from experiments.folders import replacing
+from experiments.log_checks import check_log
+from experiments.parquet_files import in_one_line, numbers, read_parquet, texts, whole_numbers
 from simulator.token_log import RequestEvents, Segments, StepRuns, TokenLog, TokenTimes
 
 _HEADER = b"smoothserve.token_log"
 _VERSION = 1
 _COLUMNS = ("arrival", "prompt_length", "output_length", "status", "end", "request_class", "client")
+_TIMES = {"arrival", "end", "head", "start", "step_time", "step_growth", "time"}
+"""The columns that hold seconds; the others hold whole numbers."""
 _TABLES = {"segments": Segments, "runs": StepRuns, "events": RequestEvents}
 _RAGGED = ("measured", "delivered")
+_LISTS = pa.large_list(pa.float64())
 _FILES = {f"{table}.parquet" for table in ("requests", *_TABLES, *_RAGGED)}
+
+
+class _Header(BaseModel):
+    """What requests.parquet says of the log besides its columns."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    version: int
+    tables: list[Literal["segments", "runs", "events", "measured", "delivered"]]
+    class_names: tuple[str, ...] = Field(strict=False)
+    window: float
+    total_blocks: int
+    meta: dict[str, Any]
+    counters: dict[str, float]
 
 
 def save_log(log: TokenLog, folder: str | Path) -> None:
@@ -49,23 +69,30 @@ def save_log(log: TokenLog, folder: str | Path) -> None:
 def load_log(folder: str | Path) -> TokenLog:
     """The log that `save_log` wrote to `folder`.
 
-    Raises ValueError naming the file if it is missing, damaged or not a token log's.
+    Raises ValueError naming the file if it is missing, damaged, not a token log's, or holds what no run can have.
     """
     folder = Path(folder)
-    requests = _read(folder / "requests.parquet")
-    header = _header(folder / "requests.parquet", requests)
-    columns: dict[str, Any] = _arrays(folder / "requests.parquet", requests, _COLUMNS)
-    for name in header["tables"]:
+    path = folder / "requests.parquet"
+    requests = _read(path)
+    header = _header(path, requests)
+    columns: dict[str, Any] = _arrays(path, requests, _COLUMNS)
+    for name in header.tables:
         columns[name] = _part(folder, name, requests.num_rows)
-    return TokenLog(
-        reason=tuple(requests.column("reason").to_pylist()),
-        class_names=tuple(header["class_names"]),
-        window=header["window"],
-        total_blocks=header["total_blocks"],
-        meta=header["meta"],
-        counters=header["counters"],
+    log = TokenLog(
+        reason=tuple(texts(path, requests, "reason")),
+        class_names=header.class_names,
+        window=header.window,
+        total_blocks=header.total_blocks,
+        meta=header.meta,
+        counters=header.counters,
         **columns,
     )
+    try:
+        check_log(log)
+    except ValueError as error:
+        table, _, problem = str(error).partition(": ")
+        raise ValueError(f"{folder / table}.parquet: {problem}") from None
+    return log
 
 
 def _request_table(log: TokenLog) -> pa.Table:
@@ -96,27 +123,34 @@ def _json(header: dict[str, Any], log: TokenLog) -> bytes:
 def _read(path: Path) -> pa.Table:
     if not path.is_file():
         raise ValueError(f"{path.parent}: not a token log, {path.name} is missing")
-    try:
-        return pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: damaged: {str(error).splitlines()[0]}") from None
+    return read_parquet(path)
 
 
-def _header(path: Path, table: pa.Table) -> dict[str, Any]:
+def _header(path: Path, table: pa.Table) -> _Header:
     text = (table.schema.metadata or {}).get(_HEADER)
     if text is None:
         raise ValueError(f"{path}: not the requests of a token log")
-    header: dict[str, Any] = json.loads(text)
-    if header["version"] != _VERSION:
-        raise ValueError(f"{path}: token log of version {header['version']}, this reads version {_VERSION}")
-    return header
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is damaged: its header is not JSON: {error}") from None
+    version = content.get("version") if isinstance(content, dict) else None
+    if version != _VERSION:
+        raise ValueError(f"{path}: token log of version {_short(version)}, this reads version {_VERSION}")
+    try:
+        return _Header.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = _short(".".join(map(str, first["loc"])))
+        raise ValueError(f"{path}: is damaged: header, {place}: {first['msg'][:100]}") from None
 
 
-def _arrays(path: Path, table: pa.Table, columns: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:
-        raise ValueError(f"{path}: column {missing[0]} is missing")
-    return {name: np.asarray(table.column(name).to_numpy()) for name in columns}
+def _short(value: object) -> str:
+    return in_one_line(str(value), 60)
+
+
+def _arrays(path: Path, table: pa.Table, columns: Collection[str]) -> dict[str, npt.NDArray[Any]]:
+    return {name: (numbers if name in _TIMES else whole_numbers)(path, table, name) for name in columns}
 
 
 def _part(folder: Path, name: str, num_requests: int) -> Segments | StepRuns | RequestEvents | TokenTimes:
@@ -124,11 +158,15 @@ def _part(folder: Path, name: str, num_requests: int) -> Segments | StepRuns | R
     table = _read(path)
     if name in _TABLES:
         kind: type[Any] = _TABLES[name]
-        part: Segments | StepRuns | RequestEvents = kind(**_arrays(path, table, tuple(f.name for f in fields(kind))))
+        part: Segments | StepRuns | RequestEvents = kind(**_arrays(path, table, [f.name for f in fields(kind)]))
         return part
     if table.num_rows != num_requests:
         raise ValueError(f"{path}: {table.num_rows} rows for {num_requests} requests")
-    lists = table.column("times").combine_chunks()
+    if table.column_names != ["times"] or table.column(0).type not in (pa.list_(pa.float64()), _LISTS):
+        raise ValueError(f"{path}: should have one column, times, of lists of numbers")
+    lists = table.column("times").cast(_LISTS).combine_chunks()
+    if lists.null_count or lists.values.null_count:
+        raise ValueError(f"{path}: column times: has numbers missing")
     return TokenTimes(lists.values.to_numpy(), lists.offsets.to_numpy())
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pyarrow import ArrowException
+
 from experiments.aggregate import Row
 from experiments.cells import Cell, CellResult
 from experiments.intervals import Interval
+from experiments.parquet_files import in_one_line, read_parquet
 from experiments.study import StudySpec
 from experiments.study_files import load_study
 
@@ -20,6 +23,8 @@ Record: TypeAlias = dict[str, Any]
 """A row of a table, by column."""
 
 _HALF_WIDTH = "_half_width"
+_TEXTS = {"policy", "request_class", "workload", "profile"}
+_WHOLE = {"seed", "num_seeds"}
 
 
 def read_results(folder: Path) -> tuple[StudySpec, list[Row]]:
@@ -39,10 +44,10 @@ class SavedTables:
 
     def __init__(self, folder: Path, *, runs: str) -> None:
         self._source = folder / runs
-        self._summary = read_table(folder / "summary.parquet", ["policy", "rate", f"unstable{_HALF_WIDTH}"])
-        self._runs = read_table(self._source, ["policy", "rate", "seed"])
+        self._summary = _read_values(folder / "summary.parquet", ["policy", "rate", f"unstable{_HALF_WIDTH}"])
+        self._runs = _read_values(self._source, ["policy", "rate", "seed"])
         classes = folder / "by_class.parquet"
-        self._classes = read_table(classes, ["policy", "rate", "request_class"]) if classes.exists() else None
+        self._classes = _read_values(classes, ["policy", "rate", "request_class"]) if classes.exists() else None
 
     def rows(self, study: StudySpec, labels: Mapping[str, str] = MappingProxyType({})) -> list[Row]:
         """The rows of a study: of a table of several, those that have its `labels`, which are columns.
@@ -63,20 +68,35 @@ class SavedTables:
 
 def read_table(path: Path, columns: Collection[str] = ()) -> pd.DataFrame:
     """The Parquet file, which has at least these columns and one row. Raises ValueError or OSError, with one line."""
-    import pandas as pd
-    from pyarrow import ArrowException
-
     try:
-        with path.open("rb") as file:
-            table = pd.read_parquet(file)
-    except ArrowException as error:
-        raise ValueError(f"{path}: is damaged: {error}") from None
+        table: pd.DataFrame = read_parquet(path).replace_schema_metadata(None).to_pandas()
+    except (ArrowException, TypeError, OverflowError) as error:
+        raise ValueError(f"{path}: is damaged: {in_one_line(str(error))}") from None
     for name in columns:
         if name not in table:
             raise ValueError(f"{path}: has no column {name}")
     if table.empty:
         raise ValueError(f"{path}: has no row")
     return table
+
+
+def _read_values(path: Path, columns: Collection[str]) -> pd.DataFrame:
+    """A table of names and numbers: a number that is missing is NaN."""
+    import pandas as pd
+
+    table = read_table(path, columns)
+    checked = {}
+    for name, values in zip(map(str, table), map(table.__getitem__, table), strict=True):
+        try:
+            if name in _TEXTS:
+                assert all(isinstance(value, str) for value in values)
+                checked[name] = values
+            else:
+                checked[name] = values.astype("int64" if name in _WHOLE else "float64")
+        except (AssertionError, ValueError, TypeError, OverflowError):
+            kind = "texts" if name in _TEXTS else "numbers"
+            raise ValueError(f"{path}: column {in_one_line(name, 60)}: should be {kind}") from None
+    return pd.DataFrame(checked)
 
 
 def intervals(record: Record) -> dict[str, Interval]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Annotated, Any, Literal, Self
 
 import yaml
@@ -20,6 +21,8 @@ from pydantic import (
 from simulator.metrics import SLO, User
 from simulator.policy import EngineLimits
 from simulator.workload import Arrivals, BurstCycle, GammaArrivals, Impatience, PoissonArrivals, RequestClass
+
+MAX_SEEDS = 100_000
 
 
 class _Frozen(BaseModel):
@@ -90,8 +93,8 @@ def _kind(workload: Any) -> str:
 
 
 def _count_to_list(seeds: Any) -> Any:
-    if isinstance(seeds, int) and seeds < 1:
-        raise ValueError(f"should be at least 1, got {seeds}")
+    if isinstance(seeds, int) and not 1 <= seeds <= MAX_SEEDS:
+        raise ValueError(f"should be from 1 to {MAX_SEEDS}, got {seeds}")
     return list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
 
 
@@ -161,9 +164,8 @@ class StudySpec(_Frozen):
     @field_validator("rates", "policies", "seeds")
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        for i, value in enumerate(values):
-            if value in values[:i]:
-                raise ValueError(f"{value} is given twice")
+        if twice := [value for value, count in Counter(values).items() if count > 1]:
+            raise ValueError(f"{twice[0]} is given twice")
         return values
 
     @model_validator(mode="after")

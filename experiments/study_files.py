@@ -8,11 +8,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from experiments.study import MixedWorkload, StudySpec, SyntheticWorkload, TraceWorkload
+from hardware_profiles.safe_yaml import parse_yaml, printable
+
+_LONGEST_MESSAGE = 2_000
+"""Characters; an unknown name is answered with all that there are."""
 
 
 def default_study_fields() -> dict[str, Any]:
@@ -44,7 +47,8 @@ def make_study(
         return StudySpec.model_validate(dict(fields))
     except ValidationError as error:
         problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
-        raise ValueError(_one_line(problems[0], source, options or {}, places or {})) from None
+        words = _one_line(problems[0], source, options or {}, places or {})
+        raise ValueError(printable(words, _LONGEST_MESSAGE)) from None
 
 
 def load_study(path: str | Path) -> StudySpec:
@@ -53,13 +57,7 @@ def load_study(path: str | Path) -> StudySpec:
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
-    try:
-        fields = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ValueError(f"{source}:{line}: not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{source}: not YAML: {str(error).splitlines()[0]}") from None
+    fields = parse_yaml(text, source)
     if not isinstance(fields, dict):
         raise ValueError(f"{source}: a study is a mapping of fields, got {type(fields).__name__}")
     return fields

@@ -108,7 +108,7 @@ def test_damaged_and_foreign_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"segments\.parquet is missing"):
         load_log(folder)
     (folder / "segments.parquet").write_bytes(b"PAR1 and then nothing")
-    with pytest.raises(ValueError, match=r"segments\.parquet: damaged") as caught:
+    with pytest.raises(ValueError, match=r"segments\.parquet: is damaged") as caught:
         load_log(folder)
     assert "\n" not in str(caught.value)
     pq.write_table(pa.table({"request": [1]}), folder / "segments.parquet")

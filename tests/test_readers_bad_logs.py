@@ -163,7 +163,7 @@ def test_the_wrong_format_is_refused() -> None:
 def test_a_damaged_table_is_named(tmp_path: Path) -> None:
     (tmp_path / "requests").mkdir()
     (tmp_path / "requests" / "a.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(LogError, match=r"a.parquet: damaged"):
+    with pytest.raises(LogError, match=r"a.parquet: is damaged"):
         read_bench_logs(tmp_path)
 
 

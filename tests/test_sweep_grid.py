@@ -69,6 +69,11 @@ def test_a_single_workload_is_called_after_what_it_is(load: dict[str, Any], name
         ({"profile": None, "profiles": PROFILE}, "grid.yaml: profiles: should be a list"),
         ({"profile": None, "profiles": [PROFILE, 3]}, "grid.yaml: profiles.1: should be a valid string, got 3"),
         ({"profile": None, "profiles": [PROFILE, PROFILE]}, f"grid.yaml: profiles: {PROFILE} is given twice"),
+        ({"profile": None, "profiles": ["a\nb", "a\nb"]}, "grid.yaml: profiles: a\\nb is given twice"),
+        (
+            {"profile": None, "profiles": [PROFILE] * 5_001},
+            "grid.yaml: 1 workloads on 5001 profiles: at most 5000 pairs",
+        ),
         ({"polices": ["fcfs"]}, "grid.yaml: polices: unknown field, did you mean policies?"),
         ({"rates": [0]}, "grid.yaml: rates.0: should be greater than 0, got 0"),
     ],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -39,8 +40,7 @@ class Node:
         if not isinstance(self.value, dict):
             self.refuse("is not an object")
         if key not in self.value:
-            known = ", ".join(list(self.value)[:12])
-            raise LogError(f"{self.place}: {key} is missing (there are: {known or 'no keys'})")
+            raise LogError(f"{self.place}: {key} is missing (there are: {listed(self.value)})")
         return Node(self.value[key], self, key)
 
     def get(self, key: str) -> Node | None:
@@ -163,6 +163,13 @@ class Node:
         for node in self.items():
             node.time(unit, least)
         raise AssertionError("every element is a time")
+
+
+def listed(keys: Iterable[str], limit: int = 12, width: int = 200) -> str:
+    """The first keys of an object as messages list them, on one line."""
+    text = ", ".join(islice(keys, limit)) or "no keys"
+    text = text if text.isprintable() else repr(text)[1:-1]
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def shown(value: object, width: int = 40) -> str:

@@ -9,7 +9,7 @@ from os import PathLike
 
 from experiments.benchlogs.bench_log import BenchLog
 from experiments.benchlogs.log_file import LogFile
-from experiments.benchlogs.node import LogError
+from experiments.benchlogs.node import LogError, listed
 from experiments.benchlogs.reader import Reader
 from experiments.benchlogs.tool_run import Chunks
 from simulator.unknown_name import unknown_name
@@ -76,6 +76,6 @@ def _recognised(file: LogFile) -> Reader:
         if reader.recognises(file):
             return reader
     first = file.values[0]
-    keys = f"an object with {', '.join(list(first.value)[:6]) or 'no keys'}" if isinstance(first.value, dict) else ""
+    keys = f"an object with {listed(first.value, limit=6)}" if isinstance(first.value, dict) else ""
     what = keys or ("a list" if isinstance(first.value, list) else "no object")
     raise LogError(f"{first.place}: no known format ({', '.join(reader_names())}): {what}")

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from experiments.benchlogs.bench_log import BenchLog
+from experiments.benchlogs.chunks import MAX_TOKENS
 from experiments.benchlogs.log_file import LogFile
-from experiments.benchlogs.node import LogError
+from experiments.benchlogs.node import LogError, shown
 from experiments.benchlogs.reader import Reader
 from experiments.benchlogs.tool_run import Chunks
+from experiments.log_checks import check_log
 from experiments.log_files import load_log
+from experiments.parquet_files import numbers, read_parquet, texts, whole_numbers
 from simulator.token_log import Floats, Ints, Status, TokenLog, TokenTimes
 
-_COLUMNS = ("arrival", "prompt_length", "output_length", "status", "end", "reason", "num_tokens", "ttft", "tpot")
 _STATUSES = {status.name.lower(): status for status in Status}
 
 
@@ -40,24 +41,31 @@ def read_saved(file: LogFile, chunks: Chunks | None = None) -> Sequence[BenchLog
 
 
 def _from_table(path: Path) -> BenchLog:
-    columns = _columns(path)
-    arrival, counts = columns["arrival"], columns["num_tokens"]
-    status = np.array([_STATUSES[word] for word in columns["status"]], dtype=np.int64)
+    table = _read(path)
+    status = np.array([_status(path, word) for word in texts(path, table, "status")], dtype=np.int64)
+    arrival, counts = numbers(path, table, "arrival"), whole_numbers(path, table, "num_tokens").astype(np.int64)
+    if (counts < 0).any() or counts.sum(dtype=np.float64) > MAX_TOKENS:
+        raise LogError(f"{path}: column num_tokens: should be counts, at most {MAX_TOKENS} in all")
     n = len(arrival)
+    tpot = np.nan_to_num(numbers(path, table, "tpot"))
     log = TokenLog(
         arrival=arrival,
-        prompt_length=columns["prompt_length"],
-        output_length=columns["output_length"],
+        prompt_length=whole_numbers(path, table, "prompt_length"),
+        output_length=whole_numbers(path, table, "output_length"),
         status=status,
-        end=columns["end"],
-        reason=tuple(columns["reason"]),
+        end=numbers(path, table, "end"),
+        reason=tuple(texts(path, table, "reason")),
         request_class=np.zeros(n, dtype=np.int64),
         class_names=("default",),
         client=np.full(n, -1, dtype=np.int64),
         window=float(arrival[-1] - arrival[0]) if n else 0.0,
-        measured=_token_times(arrival + columns["ttft"], np.nan_to_num(columns["tpot"]), counts),
-        meta={"token_times": "ends", "arrivals": "known", **columns["run"]},
+        measured=_token_times(arrival + numbers(path, table, "ttft"), tpot, counts),
+        meta={"token_times": "ends", "arrivals": "known", **_run(table)},
     )
+    try:
+        check_log(log)
+    except ValueError as error:
+        raise LogError(f"{path}: {error}") from None
     note = "the study kept only the first and the last token of a request: metrics of the tokens between are refused"
     return BenchLog(log, np.arange(n), "smoothserve", notes=(note,))
 
@@ -68,21 +76,25 @@ def _token_times(first: Floats, tpot: Floats, counts: Ints) -> TokenTimes:
     return TokenTimes(np.repeat(first, counts) + step * np.repeat(tpot, counts), offsets)
 
 
-def _columns(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> pa.Table:
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise LogError(f"{path}: damaged: {str(error).splitlines()[0]}") from None
-    missing = [name for name in _COLUMNS if name not in table.column_names]
-    if missing:
-        raise LogError(f"{path}: column {missing[0]} is missing")
-    words = {name: table.column(name).to_pylist() for name in ("status", "reason")}
-    unknown = sorted({str(word) for word in words["status"]} - set(_STATUSES))
-    if unknown:
-        raise LogError(f"{path}: status {unknown[0]!r} is unknown ({', '.join(_STATUSES)})")
-    run = {name: table.column(name)[0].as_py() for name in ("policy", "rate", "seed") if name in table.column_names}
-    numbers = {name: np.array(table.column(name).to_numpy()) for name in _COLUMNS if name not in words}
-    return {**words, **numbers, "run": run if table.num_rows else {}}
+        return read_parquet(path)
+    except OSError as error:
+        raise LogError(f"{path}: is damaged: {error.strerror or error}") from None
+    except ValueError as error:
+        raise LogError(str(error)) from None
+
+
+def _status(path: Path, word: str) -> Status:
+    if word not in _STATUSES:
+        raise LogError(f"{path}: status {shown(word)} is unknown ({', '.join(_STATUSES)})")
+    return _STATUSES[word]
+
+
+def _run(table: pa.Table) -> dict[str, Any]:
+    """The policy, rate and seed of the run, as far as there are rows that say them."""
+    names = [name for name in ("policy", "rate", "seed") if name in table.column_names and table.num_rows]
+    return {name: table.column(name)[0].as_py() for name in names}
 
 
 def _recognises(file: LogFile) -> bool:

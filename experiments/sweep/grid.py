@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from experiments.cells import check_names, pinned
 from experiments.study import MixedWorkload, StudySpec, TraceWorkload
 from experiments.study_files import make_study, read_fields
+from hardware_profiles.safe_yaml import printable
+
+MAX_STUDIES = 5_000
 
 
 class Member(NamedTuple):
@@ -67,6 +70,8 @@ def make_grid(fields: Mapping[str, Any], source: str) -> GridSpec:
     shared = {"name": "sweep", **fields}
     loads = _choices(shared, source, "workload", "workloads", dict)
     profiles = _choices(shared, source, "profile", "profiles", list)
+    if len(loads) * len(profiles) > MAX_STUDIES:
+        raise ValueError(f"{source}: {len(loads)} workloads on {len(profiles)} profiles: at most {MAX_STUDIES} pairs")
     studies = [
         make_study({**shared, **load.field, **profile.field}, source, places=load.place | profile.place)
         for load in loads
@@ -75,7 +80,7 @@ def make_grid(fields: Mapping[str, Any], source: str) -> GridSpec:
     on = [study.profile for study in studies[: len(profiles)]]
     for i, profile in enumerate(on):
         if profile in on[:i]:
-            raise ValueError(f"{source}: profiles: {profile} is given twice")
+            raise ValueError(f"{source}: profiles: {printable(profile)} is given twice")
     names = [load.name or _label(study) for load, study in zip(loads, studies[:: len(on)], strict=True)]
     members = [
         study.model_copy(update={"name": f"{study.name}/{names[i // len(on)]}/{study.profile}"})
@@ -114,12 +119,12 @@ def _choices(
     values = fields.pop(many)
     if not isinstance(values, kind) or not values:
         what = "mapping of names" if kind is dict else "list"
-        raise ValueError(f"{source}: {many}: should be a {what} with something in it, got {values!r}")
+        raise ValueError(f"{source}: {many}: should be a {what} with something in it, got {printable(repr(values))}")
     if isinstance(values, list):
         return [_Choice({one: value}, {one: f"{many}.{i}"}) for i, value in enumerate(values)]
     for name in values:
         if not isinstance(name, str) or not name:
-            raise ValueError(f"{source}: {many}: a name should be text, got {name!r}")
+            raise ValueError(f"{source}: {many}: a name should be text, got {printable(repr(name))}")
     return [_Choice({one: value}, {one: f"{many}.{name}"}, name) for name, value in values.items()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -11,6 +12,9 @@ import numpy as np
 
 from simulator.workload.trace_table import DTYPES, Column, Kind, Table, TraceFile, array_of, shown
 
+_NO_OBJECT = re.compile(rb"(?:\A|[\r\n])[^{\r\n]")
+"""The start of a line that is no object: a block of the file that begins with `null` makes Arrow read through a null
+pointer."""
 _RANGE: dict[Kind, range] = {"count": range(-(2**63), 2**63), "number": range(-(10**308), 10**308)}
 
 
@@ -31,6 +35,8 @@ def _read_by_arrow(file: TraceFile, columns: Sequence[Column]) -> Table | None:
     import pyarrow as pa
     from pyarrow import json as arrow_json
 
+    if _NO_OBJECT.search(file.data):
+        return None
     types = {"count": pa.int64(), "number": pa.float64(), "text": pa.string(), "list": pa.list_(pa.int64())}
     schema = pa.schema([(column.name, types[column.kind]) for column in columns])
     parse = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
