@@ -77,6 +77,8 @@ def _run(arguments: list[str] | None) -> int:
         return _say("interrupted", _INTERRUPTED)
     except (ValueError, OSError) as error:
         return _say(_words(error), 2)
+    except MemoryError:
+        return _say("out of memory", 2)
     except Exception as error:
         if not hasattr(error, "format_message"):  # a usage error, of typer or of the click below it
             raise

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +40,7 @@ def run_compare(
     check_names(study)
     check_target(out, not_ours)
     study = pinned(study)
-    with replacing(out, not_ours) as folder:
+    with _says_what_is_saved(out, quiet), replacing(out, not_ours) as folder:
         for part in ("requests", "figures"):
             (folder / part).mkdir()
 
@@ -49,6 +52,18 @@ def run_compare(
         write_results(folder, study, table)
         draw_figures(folder / "figures", study, table)
     return study, table
+
+
+@contextmanager
+def _says_what_is_saved(out: Path, quiet: bool) -> Iterator[None]:
+    """Says of an interruption what it leaves."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not quiet:
+            stays = f"the earlier result in {out} stays" if out.exists() else f"there is no {out}"
+            print(f"smoothserve: nothing of this run is saved, {stays}", file=sys.stderr)
+        raise
 
 
 def compare(

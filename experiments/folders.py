@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -31,6 +32,8 @@ def check_target(target: Path, is_ours: Callable[[Path], str | None]) -> None:
         raise PermissionError(f"output folder {target}: {parent} is not writable")
 
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+"""Errors that can only come from writing, wherever they are raised."""
 META = "meta.json"
 """Every output folder says in this file, under `made_by`, what made it."""
 
@@ -48,6 +51,8 @@ def foreign_in(folder: Path, made_by: str, files: Collection[str], folders: Mapp
         return "is not empty and holds no earlier result"
     for path in sorted(folder.rglob("*")):
         place = path.relative_to(folder)
+        if path.is_symlink():
+            return f"holds an earlier result, and {place}, a link that leads out of it"
         expected = str(place) in {META, *files, *folders}
         if not expected and folders.get(str(place.parent)) != path.suffix:
             return f"holds an earlier result, and {place}, which is no part of it"
@@ -58,7 +63,8 @@ def foreign_in(folder: Path, made_by: str, files: Collection[str], folders: Mapp
 def replacing(target: Path, is_ours: Callable[[Path], str | None]) -> Iterator[Path]:
     """A temporary folder beside `target`, which takes its place when the block ends without an exception.
 
-    Otherwise nothing is left of it, and what was at `target` is as it was. Raises like `check_target`.
+    Otherwise nothing is left of it, and what was at `target` is as it was. Raises like `check_target`, and OSError of
+    one line where the folder cannot be written any more, full, read-only or gone.
     """
     check_target(target, is_ours)
     target = _absolute(target)
@@ -67,20 +73,37 @@ def replacing(target: Path, is_ours: Callable[[Path], str | None]) -> Iterator[P
     try:
         _make(temporary, target)
         yield temporary
-        _swap(temporary, target, is_ours)
-    except BaseException:
+        replaced = _swap(temporary, target, is_ours)
+    except BaseException as error:
+        problem = unwritable(error, temporary) if isinstance(error, OSError) else None
         shutil.rmtree(temporary, ignore_errors=True)
         for parent in reversed(made):
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
+        if problem:
+            stays = ", the earlier result stays" if target.exists() else ""
+            raise OSError(f"output folder {target}: {problem}; nothing of this run is saved{stays}") from None
         raise
+    if replaced is not None:
+        shutil.rmtree(replaced)
 
 
-def _swap(temporary: Path, target: Path, is_ours: Callable[[Path], str | None]) -> None:
+def unwritable(error: OSError, folder: Path) -> str | None:
+    """What is wrong with the folder where that is what the error is about; None where it is about anything else."""
+    if not folder.exists() and not isinstance(error, PermissionError):
+        return os.strerror(errno.ENOENT)
+    of_the_folder = str(error.filename or "").startswith(str(folder))
+    if error.errno is None or not (error.errno in _NO_ROOM or of_the_folder):
+        return None
+    return os.strerror(error.errno)
+
+
+def _swap(temporary: Path, target: Path, is_ours: Callable[[Path], str | None]) -> Path | None:
+    """Put `temporary` in the place of `target`; where that is now, if there was one."""
     check_target(target, is_ours)
     if not target.exists():
         temporary.rename(target)
-        return
+        return None
     aside = temporary.with_suffix(".old")
     target.rename(aside)
     try:
@@ -88,7 +111,7 @@ def _swap(temporary: Path, target: Path, is_ours: Callable[[Path], str | None]) 
     except OSError:
         aside.rename(target)
         raise
-    shutil.rmtree(aside)
+    return aside
 
 
 def _absolute(path: Path) -> Path:

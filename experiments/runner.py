@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
+from functools import partial
 from pathlib import Path
 
 from experiments.cells import Cell, CellResult, cells, num_requests, run_cell
 from experiments.study import StudySpec
+from experiments.sweep.backends import Workers
 
 _WORTH_WORKERS = 60_000
 """Requests from which on workers save more than their start costs (about 1.5 s of CPU each for imports)."""
@@ -25,7 +28,7 @@ def run_study(
     none of them where the study is too small to repay the start of a worker. on_progress: told how many cells
     are done, with the part that is done of a cell where that is known.
 
-    Raises what the simulation of a cell raises; a ValueError is about the input.
+    Raises what the simulation of a cell raises; a ValueError is about the input, or says that a worker died.
     """
     todo = cells(study)
     report = on_progress or (lambda done: None)
@@ -49,13 +52,16 @@ def _run_here(study: StudySpec, cell: Cell, folder: Path | None, report: Callabl
 def _run_in_workers(
     study: StudySpec, todo: list[Cell], folder: Path | None, jobs: int, report: Callable[[float], None]
 ) -> list[CellResult]:
-    from joblib import Parallel, delayed
-
     results: list[CellResult] = []
-    with Parallel(n_jobs=jobs, return_as="generator_unordered") as parallel:
-        for result in parallel(delayed(run_cell)(study, cell, folder) for cell in todo):
+    try:
+        for result in Workers(lambda: "loky", jobs).results(partial(run_cell, study, folder=folder), todo):
             results.append(result)
             report(len(results))
+    except BrokenExecutor:
+        raise ValueError(
+            f"a worker died after {len(results)} of {len(todo)} runs, perhaps out of memory: give fewer --jobs, or use "
+            "`smoothserve sweep`, which keeps what is done"
+        ) from None
     return sorted(results, key=lambda result: result.cell.index)
 
 

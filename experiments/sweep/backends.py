@@ -38,7 +38,8 @@ class Workers:
 
         settings = {"n_jobs": num or self.num, "batch_size": 1, "pre_dispatch": "2*n_jobs"}
         with Parallel(backend=self._backend(), return_as="generator_unordered", **settings) as parallel:
-            found = parallel(delayed(call)(argument) for argument in arguments)
+            with _deaf_to_interrupts():
+                found = parallel(delayed(call)(argument) for argument in arguments)
             try:
                 for result in found:  # noqa: UP028 (yield from would close it first, with a warning)
                     yield result
@@ -98,7 +99,7 @@ def _dask(jobs: int | None, address: str | None) -> Iterator[Workers]:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes that start in here leave Ctrl-C to this one, which closes them."""
+    """Processes that start in here leave Ctrl-C to this one, which closes them, and is itself deaf until then."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -9,6 +9,7 @@ from functools import partial
 from secrets import token_hex
 
 from experiments.cells import CellResult
+from experiments.folders import unwritable
 from experiments.progress import progress
 from experiments.sweep.backends import Workers
 from experiments.sweep.drive import outcomes
@@ -40,7 +41,7 @@ class Filler:
             self._say(f"{len(kept)} of {len(tasks)} cells are in {self._store.folder}")
         todo = [task for task in tasks if task.key not in kept and task.key not in self.failed]
         if todo:
-            with self._resumable(), progress(len(todo), self._quiet, "cells") as update:
+            with progress(len(todo), self._quiet, "cells") as update:
                 for done, (task, outcome) in enumerate(outcomes(self._start(), todo, self._do, self._say), start=1):
                     self._store.put(task, outcome)
                     if outcome.failure is not None:
@@ -55,15 +56,22 @@ class Filler:
         return [self._store.load(task, kept[task.key]) for task in tasks if task.key in kept]
 
     @contextmanager
-    def _resumable(self) -> Iterator[None]:
-        """Says of an interruption what it leaves."""
+    def resumable(self) -> Iterator[None]:
+        """Says of an interruption what it leaves; raises OSError that says it of a store that cannot be written."""
         try:
             yield
         except KeyboardInterrupt:
-            kept, _ = self._store.sound(self.asked, self._keep_requests)
-            where = f"{len(kept)} of {len(self.asked)} cells are saved in {self._store.folder}"
-            self._say(f"{where}; the same command resumes")
+            self._say(self._saved())
             raise
+        except OSError as error:
+            if problem := unwritable(error, self._store.folder):
+                raise OSError(f"output folder {self._store.folder}: {problem}; {self._saved()}") from None
+            raise
+
+    def _saved(self) -> str:
+        kept, _ = self._store.sound(self.asked, self._keep_requests)
+        where = f"{len(kept)} of {len(self.asked)} cells are saved in {self._store.folder}"
+        return f"{where}; the same command resumes"
 
     def _say(self, text: str) -> None:
         if not self._quiet:

@@ -62,9 +62,10 @@ def run_sweep(
     with ExitStack() as open_until_the_end:
         start = cache(lambda: open_until_the_end.enter_context(workers(backend, jobs, address)))
         filler = Filler(store, start, keep_requests=keep_requests, quiet=quiet)
+        open_until_the_end.enter_context(filler.resumable())
         filler.fill(tasks)
         tables = [(member, rows(_results(filler, member))) for member in grid.studies()]
-    write_outputs(store, grid, tables)
+        write_outputs(store, grid, tables)
     others = store.others(filler.asked)
     if prune:
         for path in others:
