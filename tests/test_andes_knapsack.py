@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.andes.greedy_gap import random_case, relative_gaps, table
+from policies.andes.greedy_gap import SIZES, random_case, relative_gaps, table
 from policies.andes.knapsack import by_density, exact, greedy
 
 items = st.lists(st.tuples(st.floats(0.0, 1.0), st.integers(1, 12)), min_size=1, max_size=9)
@@ -79,4 +79,18 @@ def test_a_binding_count_limit_costs_greedy_much_more_than_memory() -> None:
 
 
 def test_the_table_has_a_row_for_each_kind_of_case() -> None:
-    assert len(table(3).splitlines()) == 2 + 6
+    rows = [line.strip("| ").split(" | ") for line in table(20).splitlines()[2:]]
+    assert [(items, limit) for items, limit, *_ in rows] == [(str(n), of) for n in SIZES for of in ("slack", "binding")]
+    for items, limit, mean, *quantiles, worst, none in rows:
+        gaps = relative_gaps(int(items), limit == "binding", 20)
+        assert mean == f"{100 * gaps.mean():.1f}"
+        assert quantiles == [f"{100 * np.quantile(gaps, q):.1f}" for q in (0.5, 0.9, 0.99)]
+        assert worst == f"{100 * gaps.max():.1f}"
+        assert int(none) == 5 * int((gaps < 1e-12).sum())
+
+
+def test_a_binding_limit_is_one_at_least_and_three_quarters_of_what_fits() -> None:
+    # of three requests at most two fit, and three quarters of that is one: the best choice is the largest gain
+    for number in range(50):
+        case = random_case(3, True, number)
+        assert case.best == case.largest

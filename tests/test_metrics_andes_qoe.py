@@ -170,3 +170,9 @@ def test_withholding_the_last_token_of_a_late_answer_raises_qoe(version):
     model = QoE(version=version)
     assert score(late, model, speed=5.0) == pytest.approx(0.49, abs=0.005)
     assert score([*late[:-1], late[-1] + 600], model, speed=5.0) == pytest.approx(0.96, abs=0.005)
+
+
+def test_expectations_may_be_an_array_with_a_number_for_each_request():
+    assert QoE(ttft=np.array([1.0, 2.5])).ttft == (1.0, 2.5)
+    with pytest.raises(ValueError, match="ttft"):
+        QoE(ttft=np.array([[1.0, 2.5]]))

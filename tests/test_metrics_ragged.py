@@ -1,3 +1,4 @@
+import math
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -101,3 +102,9 @@ def test_few_gaps_have_exact_quantiles_and_many_are_within_their_stated_error(ch
 def test_token_times_that_run_backwards_are_refused(gap):
     with pytest.raises(ValueError, match=f"{gap} s after the one before it"):
         GapSample(2).add(np.array([1.0, gap]))
+
+
+def test_the_time_per_output_token_of_one_token_is_not_computed():
+    tokens = hand_logs.ragged([[2.0], [], [1.0, 2.0, 4.0]])
+    with np.errstate(all="raise"):
+        assert latencies.tpot(tokens).tolist() == pytest.approx([math.nan, math.nan, 1.5], nan_ok=True, abs=0)

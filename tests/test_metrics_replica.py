@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import linregress
 
 from simulator.metrics import replica
 from simulator.metrics.periods import arrival_rate, last_event, span
@@ -120,3 +121,15 @@ def test_the_span_of_a_log_runs_to_its_last_event_of_any_kind():
     assert span(log_of([row(1.0, [2.0]), row(4.0, [], UNFINISHED)])) == 3.0
     assert span(log_of([row(1.0, [2.0], DROPPED, 9.0)])) == 8.0
     assert math.isnan(span(log_of([])))
+
+
+@given(st.lists(st.integers(0, 20), min_size=3, max_size=9))
+def test_a_trend_is_up_where_scipys_one_sided_test_says_so(y):
+    fit = linregress(range(len(y)), y, alternative="greater")
+    assume(abs(fit.pvalue - 0.05) > 1e-9 and len(set(y)) > 1)
+    assert replica._slope_is_positive(np.array(y, dtype=float)) is bool(fit.pvalue < 0.05)
+
+
+def test_a_replica_that_served_nobody_held_nothing():
+    runs = runs_of((1.0, 1, 0.5, 3, 4), (2.0, 1, 0.5, 3, 4))
+    assert replica.peak_kv(replace(log_of([]), runs=runs, total_blocks=10)) == 0.0

@@ -37,8 +37,19 @@ def test_a_preset_is_an_slo_by_name(name):
 
 
 def test_presets_are_the_papers():
-    assert SLO.parse("distserve/chat-13b").spell() == "ttft:250,tpot:100"
-    assert SLO.parse("sarathi/yi-34b/relaxed").spell() == "tbt:1000"
+    assert {name: SLO.parse(name).spell() for name in PRESETS} == {
+        "distserve/chat-13b": "ttft:250,tpot:100",
+        "distserve/chat-66b": "ttft:2500,tpot:150",
+        "distserve/chat-175b": "ttft:4000,tpot:200",
+        "distserve/code-66b": "ttft:125,tpot:200",
+        "distserve/summarization-66b": "ttft:15000,tpot:150",
+        "sarathi/mistral-7b/strict": "tbt:100",
+        "sarathi/mistral-7b/relaxed": "tbt:500",
+        "sarathi/yi-34b/strict": "tbt:200",
+        "sarathi/yi-34b/relaxed": "tbt:1000",
+        "sarathi/70b/strict": "tbt:1000",
+        "sarathi/70b/relaxed": "tbt:5000",
+    }
 
 
 bound = st.none() | st.floats(0, 1e12)
@@ -148,3 +159,10 @@ def test_shares_of_nobody_and_rates_over_no_time_are_undefined():
     assert np.isnan(slo_attainment_completed(np.array([False]), np.array([DROPPED])))
     assert np.isnan(goodput_requests(np.array([True]), 0.0))
     assert np.isnan(goodput_tokens(np.array([True]), np.array([1]), float("nan")))
+
+
+@pytest.mark.parametrize("name", ["ttft", "tbt", "tpot", "e2e"])
+def test_a_bound_may_be_nothing_but_not_less(name):
+    assert SLO.model_validate({name: 0.0}).spell() == f"{name}:0"
+    with pytest.raises(ValueError, match=name):
+        SLO.model_validate({name: -0.001})

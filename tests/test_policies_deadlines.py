@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 
 from policies import make_policy
+from policies.deadlines import least_time_to_token, prefill_time
 from policies.edf import Edf
-from simulator import EventKind, PolicyEvent, ReplicaView, RequestState, StepPlan, simulate
+from simulator import Batch, EventKind, PolicyEvent, ReplicaView, RequestState, StepPlan, simulate
 from simulator.metrics.slo import SLO
 from simulator.workload import Workload
+from tests.policy_views import decoding, host_memory, request, view_of
 from tests.support import ConstantLatency, Machine, workload
 from tests.test_engine_leap import scenarios
 from tests.timelines import MODES, ONE_SEAT, second_by_second, starts, tokens
@@ -123,3 +125,28 @@ def test_a_promise_ends_with_an_event_and_not_with_its_repetition() -> None:
     assert policy._promised_after == 15  # type: ignore[attr-defined]
     policy.on_event(PolicyEvent("arrival", 2.0, RequestState(0, 2.0, 16)))
     assert policy._promise is None  # type: ignore[attr-defined]
+
+
+def test_a_prefill_is_estimated_by_all_that_it_computes() -> None:
+    asked: list[Batch] = []
+
+    def remembered(batch: Batch) -> float:
+        asked.append(batch)
+        return 7.0
+
+    view = view_of(now=0.0, step_time=remembered)
+    assert prefill_time(view, 3, cached=5) == 7.0
+    prefill_time(view, 3)
+    assert asked == [Batch(3, 5, 3 * 5 + (1 + 2 + 3), 0, 0, 1), Batch(3, 0, 1 + 2 + 3, 0, 0, 1)]
+
+
+@pytest.mark.parametrize(("seconds_per_token", "least"), [(0.0625, 40 * 0.0625 + 1.0), (1.0, 40.0)])
+def test_a_swapped_request_comes_back_or_is_prefilled_again_whichever_is_faster(
+    seconds_per_token: float, least: float
+) -> None:
+    swapped = request(1, prompt=40)
+    view = view_of([decoding(0, 16, 4, first=0.0)], [swapped], now=5.0, swap=host_memory(10, seconds_per_token))
+    assert least_time_to_token(view, view.running[0]) == 1.0
+    assert least_time_to_token(view, swapped) == 40.0
+    swapped.swapped_tokens = 40
+    assert least_time_to_token(view, swapped) == least

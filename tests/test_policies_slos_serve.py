@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.admission_program import Candidate, Counts, admit
+from policies.prefill_chunks import Chunks
 from policies.slos_serve import SlosServe
 from simulator import ALL, DECODE_ALL, StepPlan
 from simulator.latency import Batch
@@ -124,3 +125,47 @@ def test_an_accepted_request_displaces_those_of_best_effort() -> None:
     hopeless = request(2, 100, arrival=10.0, slo=SLO(ttft=0.01))
     view = view_of([late, kept], [hopeless], now=10.0, step_time=hundredth_a_token, max_num_seqs=2)
     assert SlosServe(**TIERS).plan(view) is DECODE_ALL
+
+
+def test_decodes_that_leave_no_time_sustain_no_prefill_and_are_not_too_many() -> None:
+    # each takes 1/1024 s: 64 of the tight tier fill their 1/16 s, and 65 do not fit
+    policy, view = SlosServe(**TIERS), view_of(now=0.0, step_time=hundredth_a_token)
+    assert [policy._spare_rate(view, (num, 0)) for num in (32, 64, 65)] == [512.0, 0.0, -1.0]
+    assert policy._paced_batch(view, (2, 8)) == (0.0625, 2 + 4, 0)  # of the loose tier every second batch is one
+    assert [policy._sustains(view, (32, 0), rate) for rate in (0.0, 512.0, 513.0)] == [True, True, False]
+
+
+def test_blocks_that_are_missing_are_taken_from_as_few_as_hold_them() -> None:
+    runs = [decoding(i, 30, 2, first=1.0, arrival=float(i)) for i in range(3)]  # two blocks each, of nine
+    newcomer = request(3, 80)
+    for prompt, victims in ((40, []), (60, [2]), (80, [2]), (96, [2, 1])):
+        newcomer.prompt_length = prompt
+        view = view_of(runs, [newcomer], now=5.0, num_blocks=9)
+        chunks = Chunks(view, 1000, lambda: list(runs))
+        chunks.fill([newcomer], displace=True)
+        assert (list(chunks.preempt), chunks.prefill) == (victims, {3: prompt})
+
+
+def test_a_shortage_takes_those_whose_first_token_was_late() -> None:
+    # both caches are full blocks, and there is no block left for the next token
+    late = decoding(0, 8, 9, first=9.0, arrival=1.0, slo=SLO(ttft=1.0))
+    kept = decoding(1, 8, 9, first=9.0, arrival=8.5, slo=SLO(ttft=1.0))
+    view = view_of([late, kept], now=10.0, num_blocks=2)
+    assert SlosServe(**TIERS).plan(view).preempt == {0: "recompute"}
+
+
+def test_a_chunk_of_a_prompt_that_has_begun_takes_the_rest_of_its_last_block_first() -> None:
+    begun = request(0, 100)
+    begun._cached = 8
+    view = view_of([], now=5.0, num_blocks=2)
+    view.running[0] = view.prefilling[0] = begun  # type: ignore[index]
+    view.kv.free -= 1
+    chunks = Chunks(view, 1000, list)
+    chunks.fill([begun], displace=False)
+    assert chunks.prefill == {0: 2 * 16 - 8}
+
+
+def test_blocks_that_were_taken_are_not_set_aside_any_more() -> None:
+    chunks = Chunks(view_of([], [first := request(0, 40), second := request(1, 40)], now=0.0, num_blocks=6), 1000, list)
+    chunks.fill([first, second], displace=False)
+    assert chunks.prefill == {0: 40, 1: 40}

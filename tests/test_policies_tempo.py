@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from policies.tempo import Tempo, best_window
-from simulator import DECODE_ALL, NONE, PolicyEvent, StepPlan
+from policies.tempo import Tempo, _replace, _step_time, best_window
+from simulator import DECODE_ALL, NONE, Batch, PolicyEvent, StepPlan
 from simulator.metrics.slo import SLO
 from tests.policy_views import decoding, request, view_of
 
@@ -36,6 +36,8 @@ def test_lengths_are_learnt_from_those_that_finished() -> None:
     assert tempo.priority(asked, of, 1.0) == (20 + 800) / 120
     for tokens in (10, 30):
         tempo.on_event(PolicyEvent("finish", 1.0, decoding(9, 5, tokens, 0.5)))
+    for kind in ("arrival", "drop"):
+        tempo.on_event(PolicyEvent(kind, 2.0, decoding(8, 5, 500, 0.5)))
     assert tempo.priority(asked, of, 1.0) == (20 + 160) / 40
 
 
@@ -67,7 +69,9 @@ def test_a_frame_exchanges_the_low_priorities_for_the_high_ones() -> None:
     assert tempo.plan(waits) == StepPlan(replan_after=50)
     runs[1].predicted_output_length = 200.0
     runs[1].slo = SLO(e2e=1.0)  # hopelessly late: next to no reward is left
-    assert tempo.plan(waits) == StepPlan(prefill={2: 40}, decode=NONE, preempt={1: "recompute"})
+    exchange = StepPlan(prefill={2: 40}, decode=NONE, preempt={1: "recompute"})
+    assert tempo.plan(waits) == exchange
+    assert Tempo(keep=1.0).plan(waits) == exchange  # whose priority is the cutoff is kept
 
 
 def test_between_frames_nobody_is_displaced() -> None:
@@ -80,3 +84,23 @@ def test_between_frames_nobody_is_displaced() -> None:
     assert tempo.plan(early) == StepPlan(replan_after=30)
     due = view_of([late], [newcomer], now=9.0, iteration=50, max_num_seqs=1)
     assert tempo.plan(due) == StepPlan(prefill={1: 2}, decode=NONE, preempt={0: "recompute"})
+
+
+def test_nobody_goes_for_a_newcomer_whom_a_free_seat_and_free_blocks_await() -> None:
+    runs, newcomer = [decoding(0, 8, 4, 0.0), decoding(1, 8, 4, 0.0)], request(2, 40)
+    roomy = view_of(runs, [newcomer], now=0.0, max_num_seqs=3)
+    assert _replace(roomy, [newcomer], runs[:]) == StepPlan(prefill={2: 40}, decode=NONE)
+    full = view_of(runs, [newcomer], now=0.0, max_num_seqs=3, num_blocks=4)  # two are free, and it needs three
+    assert _replace(full, [newcomer], runs[:]) == StepPlan(prefill={2: 40}, decode=NONE, preempt={1: "recompute"})
+
+
+def test_a_decode_step_is_estimated_by_the_blocks_that_are_held() -> None:
+    asked: list[Batch] = []
+
+    def remembered(batch: Batch) -> float:
+        asked.append(batch)
+        return 7.0
+
+    runs = [decoding(0, 30, 4, 0.0), decoding(1, 8, 4, 0.0)]  # three blocks and one, and a token each
+    assert _step_time(view_of(runs, now=0.0, step_time=remembered)) == 7.0
+    assert asked == [Batch(0, 0, 0, 2, 4 * 16 + 2, 2)]

@@ -44,6 +44,18 @@ def test_all_are_in_time_only_if_the_program_accepts_all(drawn: list[Candidate],
         assert set(admit(asked, counts, blocks, ten_less_the_decodes)) == set(range(len(asked)))
 
 
+@pytest.mark.parametrize(("tokens", "deadline"), [(1, 3.0), (7, 0.1), (40, 11.0)])
+def test_the_rate_is_asked_for_no_less_than_the_deadline_needs(tokens: int, deadline: float) -> None:
+    asked: list[float] = []
+
+    def sustains(counts: Counts, rate: float) -> bool:
+        asked.append(rate)
+        return True
+
+    assert all_in_time([Candidate(0, deadline, tokens, 1, 0)], (0, 0), 9, sustains)
+    assert all(tokens / deadline < rate < tokens / deadline * (1 + 1e-6) for rate in asked)
+
+
 MODELS: list[Callable[[Batch], float]] = [
     a100_like().step_time,
     lambda batch: 2.0,
@@ -96,3 +108,39 @@ def test_subclasses_add_to_it_and_what_is_not_there_is_an_attribute_error() -> N
         policy._later  # noqa: B018
     policy._later = 4
     assert policy._later == 4
+
+
+def test_a_batch_exactly_as_long_as_the_time_fits() -> None:
+    view = view_of(now=0.0, step_time=MODELS[2], max_num_batched_tokens=512)
+    assert prefill_tokens_within(view, 0.5, 0, 0) == (512, 0.5)
+    assert can_prefill(view, 512, 0.5, 0, 0)
+    assert not can_prefill(view, 513, 9.0, 0, 0)
+
+
+def test_a_batch_full_of_decodes_has_no_room_for_a_token() -> None:
+    view = view_of(now=0.0, step_time=MODELS[2], max_num_batched_tokens=4, max_num_seqs=4)
+    assert [can_prefill(view, tokens, 9.0, 4, 0) for tokens in (0, 1)] == [True, False]
+
+
+def test_one_token_of_a_prompt_is_one_more_request() -> None:
+    asked: list[Batch] = []
+
+    def remembered(batch: Batch) -> float:
+        asked.append(batch)
+        return 1.0
+
+    assert can_prefill(view_of(now=0.0, step_time=remembered), 1, 1.0, 3, 100)
+    assert asked == [Batch(1, 0, 1, 3, 100, 4)]
+
+
+@pytest.mark.parametrize("time", [0.03, 0.1, 0.2, 0.4])
+def test_the_search_takes_a_third_of_the_looks_of_a_bisection(time: float) -> None:
+    asked: list[Batch] = []
+
+    def remembered(batch: Batch) -> float:
+        asked.append(batch)
+        return MODELS[0](batch)
+
+    tokens, _ = prefill_tokens_within(view_of(now=0.0, step_time=remembered), time, 20, 10_000)
+    assert 0 < tokens < 8172
+    assert len(asked) <= 2 + 13 / 2  # both ends, then at most half of log2 of 8172

@@ -1,0 +1,84 @@
+"""Parts of Andes by themselves: batch sizes to try, evictions, and who comes back from host memory."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import inf
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from policies.andes.guards import Refine, cheapest_eviction
+from policies.andes.policy import _swapped
+from policies.andes.pressure import Pressure
+from policies.andes.selection import _batch_sizes
+from simulator import Batch
+from simulator.swap_space import HostLink, SwapSpace
+from tests.test_andes import scene
+
+
+@pytest.mark.parametrize(("prompt", "num_blocks", "back"), [(31, 6, True), (32, 6, False), (32, 7, True)])
+def test_a_swapped_request_comes_back_into_the_last_blocks_that_its_next_token_needs(
+    prompt: int, num_blocks: int, back: bool
+) -> None:
+    # the one who runs holds 3 blocks, and a fourth for its next token; queue and KV exert no pressure here
+    swap = SwapSpace(64.0, HostLink(1.0, 1e6), 16)
+    view = scene([(40, 9, 2.0)], [(prompt, 0.0)], num_blocks=num_blocks, swap=swap)
+    view.waiting[1].swapped_tokens = prompt
+    view.swap.free = 1
+    assert (_swapped(view) == (1,)) is back
+
+
+@pytest.mark.parametrize(
+    ("speed", "largest", "num", "sizes"),
+    [
+        (4.0, 2, 8, [2]),  # two take 0.2 s, which is fast enough for everyone
+        (4.0, 3, 8, [3, 2]),  # three are too slow for the strictest
+        (4.0, 12, 3, [12, 7, 2]),
+        (4.0, 12, 1, [2]),
+        (20.0, 3, 8, [3, 2, 1]),  # even one is too slow
+    ],
+)
+def test_batch_sizes_to_try_go_down_to_the_largest_that_is_fast_enough(
+    monkeypatch: pytest.MonkeyPatch, speed: float, largest: int, num: int, sizes: list[int]
+) -> None:
+    monkeypatch.setattr("policies.andes.selection._step_time", lambda standing, size: 0.1 * size)
+    standing: Any = SimpleNamespace(readers=SimpleNamespace(speed=np.array([1.0, speed])))
+    assert _batch_sizes(standing, largest, num) == sizes
+
+
+def test_the_cheaper_eviction_is_by_all_that_recomputing_takes() -> None:
+    asked: list[Batch] = []
+
+    def again(batch: Batch) -> float:
+        asked.append(batch)
+        return 1.0
+
+    view = scene([(30, 11, 2.0)], swap=SwapSpace(64.0, HostLink(1.0, 100.0), 16))
+    view.predict_step_time = again
+    evict = partial(cheapest_eviction, view.running[0], view)  # 40 tokens in three blocks: 0.4 s each way
+    assert [evict(3), evict(2)] == [("swap", 0.8), ("recompute", 1.0)]
+    assert asked == [Batch(40, 0, 40 * 41 // 2, 0, 0, 1)] * 2
+
+
+@pytest.mark.parametrize(("gain", "allowed"), [(0.25, False), (0.2501, True)])
+def test_a_gain_must_exceed_what_the_others_lose(gain: float, allowed: bool) -> None:
+    outlook = SimpleNamespace(if_served=lambda rate, after=0.0: np.ones(3) - 0.25 * after)
+    standing: Any = SimpleNamespace(outlook=outlook)
+    selection: Any = SimpleNamespace(rate=4.0, gain=np.array([gain, 0.0, 0.0]))
+    assert Refine(standing, selection, inf).allows(0, [1], 1.0) is allowed
+
+
+def test_the_time_of_an_iteration_is_estimated_by_the_blocks_that_are_held() -> None:
+    asked: list[Batch] = []
+
+    def slow(batch: Batch) -> float:
+        asked.append(batch)
+        return 0.26
+
+    view = scene([(30, 11, 2.0), (8, 3, 2.0)])  # three blocks and one, and readers of 4 tokens/s
+    view.predict_step_time = slow
+    assert Pressure(0.9, True, 5.0).on(view)
+    assert asked == [Batch(0, 0, 0, 2, 4 * 16, 2)]

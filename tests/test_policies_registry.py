@@ -1,0 +1,49 @@
+"""Policies of other packages that are not what they say they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from policies import make_policy, policy_names
+from policies.registry import GROUP, UnknownPolicy, policy_class
+from simulator import OraclePolicy
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution whose policies are `gone`, `absent` and `a_number`."""
+    info = tmp_path / "broken_policies-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-policies\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        f"[{GROUP}]\ngone = broken_policies_gone:P\nabsent = broken_policies:P\na_number = broken_policies:seven\n"
+    )
+    (tmp_path / "broken_policies.py").write_text("seven = 7\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone", r"^policy 'gone': broken_policies_gone:P cannot be loaded: No module named 'broken_policies_gone'$"),
+        ("absent", r"^policy 'absent': broken_policies:P cannot be loaded: .*has no attribute 'P'$"),
+        ("a_number", r"^policy 'a_number': 7 is not a SchedulerPolicy$"),
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused_by_name(name: str, message: str) -> None:
+    assert name in policy_names()
+    with pytest.raises(ValueError, match=message):
+        make_policy(name)
+
+
+def test_an_unknown_name_has_an_error_of_its_own() -> None:
+    with pytest.raises(UnknownPolicy, match="did you mean fcfs"):
+        policy_class("fcsf")
+
+
+def test_whoever_sees_output_lengths_says_so_in_its_name() -> None:
+    with pytest.raises(TypeError, match="Knows sees output lengths, so its name must contain 'oracle', not 'knows'"):
+        type("Knows", (OraclePolicy,), {"name": "knows"})

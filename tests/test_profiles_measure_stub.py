@@ -1,0 +1,136 @@
+"""How iterations on a GPU are timed, and what is left out, with a stand-in for PyTorch that counts."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hardware_profiles import measure as measuring
+from hardware_profiles.datasheets import ModelShape, load_model
+from hardware_profiles.measure import MeasurePlan, measure
+from hardware_profiles.torch_model import Iteration
+
+PLAN = MeasurePlan(
+    num_layers=4,
+    repeats=3,
+    warm_up=2,
+    decode_batches=(1, 2),
+    decode_contexts=(16,),
+    prefill_tokens=(8,),
+    prefill_contexts=(0,),
+    hybrid_tokens=(8,),
+    hybrid_batches=(2,),
+)
+
+
+class OutOfMemory(Exception):
+    pass
+
+
+class Gpu:
+    """A CUDA device whose graphs take 7, 2 and 3 ms in turn, by events; `log` is what it was told."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.now = 0.0
+        self.turn = 0
+        stream = SimpleNamespace(wait_stream=lambda other: self.log.append("wait"))
+        self.torch: Any = SimpleNamespace(
+            __version__="9.9",
+            OutOfMemoryError=OutOfMemory,
+            inference_mode=nullcontext,
+            cuda=SimpleNamespace(
+                is_available=lambda: True,
+                get_device_name=lambda device: "NVIDIA Test 80GB",
+                empty_cache=lambda: self.log.append("empty"),
+                Stream=lambda: stream,
+                current_stream=lambda: stream,
+                stream=lambda stream: nullcontext(),
+                CUDAGraph=lambda: SimpleNamespace(replay=self.replay),
+                graph=lambda graph: nullcontext(),
+                Event=lambda enable_timing: Event(self),
+                synchronize=lambda: self.log.append("synchronize"),
+            ),
+        )
+
+    def replay(self) -> None:
+        self.log.append("replay")
+        self.now += (7.0, 2.0, 3.0)[self.turn % 3]
+        self.turn += 1
+
+
+class Event:
+    def __init__(self, gpu: Gpu) -> None:
+        self.gpu = gpu
+
+    def record(self) -> None:
+        self.time = self.gpu.now
+
+    def elapsed_time(self, end: Event) -> float:
+        return end.time - self.time
+
+
+class FakeLayers:
+    """Runs are logged; an iteration of two decodes needs more memory than there is."""
+
+    def __init__(self, shape: ModelShape, num_layers: int, device: str) -> None:
+        self.num_layers = num_layers
+
+    def layers(self, iteration: Iteration) -> Any:
+        if iteration.decode_batch == 2 and not iteration.prefill_reqs:
+            raise OutOfMemory
+        return lambda: None
+
+    def head(self, iteration: Iteration) -> Any:
+        return lambda: None
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    gpu = Gpu()
+    monkeypatch.setattr(measuring, "import_torch", lambda: gpu.torch)
+    monkeypatch.setattr(measuring, "Layers", FakeLayers)
+    return gpu
+
+
+def test_a_gpus_time_is_the_median_between_events_of_replays_after_the_first() -> None:
+    gpu, runs = Gpu(), []
+    seconds = measuring._time_on_gpu(gpu.torch, lambda: runs.append(1), PLAN)
+    assert seconds == 0.003  # of 2, 3 and 7 ms; the first replay, 7 ms, is not timed
+    assert len(runs) == PLAN.warm_up + 1  # the last is recorded into the graph
+    assert gpu.log == ["wait", "wait", *["replay"] * (PLAN.repeats + 1), "synchronize"]
+
+
+def test_layers_are_scaled_to_the_model_and_the_head_counts_once(gpu: Gpu) -> None:
+    model = load_model("llama-3-8b")
+    rows = measure(model, "cuda", PLAN)
+    assert [row.kind for row in rows] == ["decode", "prefill", "hybrid"]
+    assert model.num_layers == 8 * PLAN.num_layers
+    assert rows[0].latency_s == pytest.approx(8 * 0.003 + 0.003)  # four replays each: the head's begin one turn later
+    assert {row.source for row in rows} == {"measured-nvidia-test-80gb-torch9.9"}
+
+
+def test_an_iteration_that_does_not_fit_into_memory_is_left_out(gpu: Gpu) -> None:
+    seen: list[Any] = []
+    rows = measure(load_model("llama-3-8b"), "cuda", PLAN, seen.append)
+    assert rows == seen
+    assert [row.decode_batch for row in rows] == [1, 0, 2]
+    assert gpu.log.count("empty") == 1
+
+
+def test_a_gpu_that_is_not_there_is_said(gpu: Gpu) -> None:
+    gpu.torch.cuda.is_available = lambda: False
+    with pytest.raises(ValueError, match="device 'cuda:1': PyTorch finds no CUDA device on this machine"):
+        measure(load_model("llama-3-8b"), "cuda:1", PLAN)
+
+
+def test_a_cpus_time_is_the_median_by_the_wall_clock(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 5.0, 10.0, 11.0, 20.0, 22.0])
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: next(ticks))
+    runs: list[int] = []
+    assert measuring._time_on_cpu(gpu.torch, lambda: runs.append(1), PLAN) == 2.0
+    assert len(runs) == PLAN.warm_up + PLAN.repeats
+    assert measuring._source(gpu.torch, "cpu") == "measured-cpu-torch9.9"
