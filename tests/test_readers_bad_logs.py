@@ -178,8 +178,9 @@ def test_a_request_of_a_million_tokens_is_scored(tmp_path: Path) -> None:
     assert summary_values(log.log)["tpot_mean"] == pytest.approx(0.001)
 
 
-def test_too_many_tokens_are_refused_before_they_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "MAX_TOKENS", 100)
+@pytest.mark.parametrize("bound", ["MAX_ANSWER", "MAX_TOKENS"])
+def test_too_many_tokens_are_refused_before_they_are_made(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, bound, 100)
     with pytest.raises(LogError, match="more than 100 are not read"):
         read_bench_logs(FIXTURES / "vllm.json")
 

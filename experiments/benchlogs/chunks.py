@@ -8,10 +8,11 @@ import numpy as np
 
 from experiments.benchlogs.node import LogError
 from experiments.benchlogs.tool_run import Chunks, ToolRequest, ToolRun
+from experiments.log_checks import MAX_TOKENS
 from simulator.token_log import Floats, Ints, Status
 
-MAX_TOKENS = 200_000_000
-"""Most tokens of one log: 1.6 GB of times."""
+MAX_ANSWER = 10_000_000
+"""Most tokens of one answer."""
 
 
 def tokens_over_chunks(received: Floats, num_tokens: int) -> Floats:
@@ -31,19 +32,18 @@ def tokens_over_chunks(received: Floats, num_tokens: int) -> Floats:
 def token_counts(run: ToolRun, chunks: Chunks | None) -> Ints:
     """How many tokens each request of the run received, (n,): as the tool counts them if it finished, else its chunks.
 
-    Raises LogError for a finished request with tokens but no time of any, for more than `MAX_TOKENS` in all and, if
-    chunks are to be refused, for the first request whose chunks are not its tokens.
+    Raises LogError for a finished request with tokens but no time of any, for more than `MAX_ANSWER` of one or
+    `MAX_TOKENS` in all and, if chunks are to be refused, for the first request whose chunks are not its tokens.
     """
     if chunks == "refuse" and (uneven := _uneven(run)):
         length = uneven[0].output_length
         known = f"{length} tokens" if length is not None else "an unknown number of tokens"
         raise LogError(f"{uneven[0].place}: {len(uneven[0].received)} chunks for {known}")
     counts = np.array([_tokens_of(run, request, chunks) for request in run.requests], dtype=np.int64)
-    total = int(counts.sum())
-    if total > MAX_TOKENS:
-        i = int(counts.argmax())
-        where = run.requests[i].place
-        raise LogError(f"{where}: {counts[i]} tokens, {total} in all: more than {MAX_TOKENS} are not read")
+    total, most = int(counts.sum()), int(counts.max(initial=0))
+    if most > MAX_ANSWER or total > MAX_TOKENS:
+        where, limit = run.requests[int(counts.argmax())].place, MAX_ANSWER if most > MAX_ANSWER else MAX_TOKENS
+        raise LogError(f"{where}: {most} tokens, {total} in all: more than {limit} are not read")
     return counts
 
 

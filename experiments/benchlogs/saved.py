@@ -10,12 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from experiments.benchlogs.bench_log import BenchLog
-from experiments.benchlogs.chunks import MAX_TOKENS
 from experiments.benchlogs.log_file import LogFile
 from experiments.benchlogs.node import LogError, shown
 from experiments.benchlogs.reader import Reader
 from experiments.benchlogs.tool_run import Chunks
-from experiments.log_checks import check_log
+from experiments.log_checks import MAX_TOKENS, check_log
 from experiments.log_files import load_log
 from experiments.parquet_files import numbers, read_parquet, texts, whole_numbers
 from simulator.token_log import Floats, Ints, Status, TokenLog, TokenTimes
