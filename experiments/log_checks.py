@@ -9,6 +9,8 @@ from simulator.token_log import EventKind, RequestEvents, Segments, Status, Step
 
 MAX_TOKENS = 200_000_000
 """Most tokens of one log: 1.6 GB of times."""
+MAX_ANSWER = 10_000_000
+"""Most tokens of one answer, and so most iterations in which nobody comes or goes."""
 _BOOLS = npt.NDArray[np.bool_]
 
 
@@ -57,6 +59,7 @@ def _check_runs(runs: StepRuns) -> None:
     for column in ("num_steps", "prefill_tokens", "num_decodes", "kv_tokens", "kv_blocks", "kv_blocks_end"):
         values = getattr(runs, column)
         _refuse(values < 0, "runs", column, values, "must be ≥ 0")
+    _refuse(runs.num_steps > MAX_ANSWER, "runs", "num_steps", runs.num_steps, f"is over {MAX_ANSWER}")
     for column in ("start", "step_time", "step_growth"):
         values = getattr(runs, column)
         _refuse(~(np.isfinite(values) & (values >= 0)), "runs", column, values, "must be finite, ≥ 0 s")

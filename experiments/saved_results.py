@@ -61,7 +61,7 @@ class SavedTables:
             policy, rate = record["policy"], record["rate"]
             behind = runs.get((policy, None if study.is_replay else rate))
             if not behind:
-                raise ValueError(f"{self._source}: holds no run of {policy} at {rate:g} req/s")
+                raise ValueError(f"{self._source}: holds no run of {in_one_line(policy, 60)} at {rate:g} req/s")
             table.append(Row(policy, rate, intervals(record), tuple(behind), classes.get((policy, rate), {})))
         return table
 

@@ -8,11 +8,8 @@ import numpy as np
 
 from experiments.benchlogs.node import LogError
 from experiments.benchlogs.tool_run import Chunks, ToolRequest, ToolRun
-from experiments.log_checks import MAX_TOKENS
+from experiments.log_checks import MAX_ANSWER, MAX_TOKENS
 from simulator.token_log import Floats, Ints, Status
-
-MAX_ANSWER = 10_000_000
-"""Most tokens of one answer."""
 
 
 def tokens_over_chunks(received: Floats, num_tokens: int) -> Floats:
