@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from heapq import heappush
+from heapq import heappop, heappush
+from math import inf
 
 import simpy
+from simpy.core import EmptySchedule
 from simpy.events import NORMAL, URGENT, Event, EventCallbacks, EventPriority
 
 __all__ = ["NORMAL", "URGENT", "Clock", "Event"]
@@ -22,7 +24,14 @@ class _Due(Event):
         self.callbacks = callbacks
 
 
-class Clock(simpy.Environment):
+class _Time(simpy.Environment):
+    """Keeps its time in a slot, which is read at the speed of an attribute; SimPy's `now` is a call each time."""
+
+    __slots__ = ("_now",)
+    _now: float
+
+
+class Clock(_Time):
     """A SimPy environment that can schedule an event at exactly a given time.
 
     SimPy schedules by delay, and now + (time − now) may differ from `time` by a rounding; boundaries must not.
@@ -30,9 +39,36 @@ class Clock(simpy.Environment):
     order of scheduling.
     """
 
+    now = _Time._now
+    """Seconds."""
+
+    def step(self) -> None:
+        """Let the next event happen, as SimPy does; whether it failed is asked of SimPy's own alone."""
+        if not self._queue:
+            raise EmptySchedule
+        self._now, _, _, event = heappop(self._queue)
+        callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
+        for callback in callbacks:
+            callback(event)
+        if type(event) is not _Due and not event._ok and not hasattr(event, "_defused"):
+            raise event._value
+
+    def next_time(self) -> float:
+        """When the next event will happen, seconds; inf if none is scheduled."""
+        return self._queue[0][0] if self._queue else inf
+
+    def unscheduled(self) -> Event:
+        """An event of which nobody has said yet when it happens."""
+        return _Due(self, [])
+
     def at(self, time: float, priority: EventPriority = NORMAL) -> Event:
         """An event that happens at `time` (seconds, not in the past)."""
         event = _Due(self, [])
+        heappush(self._queue, (time, priority, next(self._eid), event))
+        return event
+
+    def again(self, event: Event, time: float, priority: EventPriority = NORMAL) -> Event:
+        """Let `event`, for which nothing is scheduled, happen at `time`, once more if it has: no new one is made."""
         heappush(self._queue, (time, priority, next(self._eid), event))
         return event
 
@@ -52,7 +88,8 @@ class Clock(simpy.Environment):
 
         def resume(_: Event) -> None:
             for event in script:
-                event.callbacks.append(resume)
+                event.callbacks = resumes
                 return
 
+        resumes: EventCallbacks = [resume]
         self.at(self.now, URGENT).callbacks.append(resume)

@@ -88,17 +88,27 @@ class KVCache:
 
     def advance(self, num_steps: int) -> None:
         """All decoding requests take so many decode steps, and the blocks for them."""
-        self.free -= self.needed_next if num_steps == 1 else self.needed_for(num_steps)
-        self._clock.step += num_steps
-        self.needed_next = self._growth[self._clock.step % self.block_size]
+        growth, size, clock = self._growth, self.block_size, self._clock
+        if num_steps == 1:
+            self.free -= self.needed_next
+            clock.step = last = clock.step + 1
+            self.needed_next = growth[last % size]
+            return
+        cycles, rest = divmod(num_steps, size)
+        first = clock.step % size
+        last = first + rest
+        needed = cycles * self.num_growing + sum(growth[first:last])
+        if last >= size:
+            last -= size
+            needed += sum(growth[:last])
+        self.free -= needed
+        clock.step += num_steps
+        self.needed_next = growth[last]
 
     def needed_for(self, num_steps: int) -> int:
-        """New blocks that the next `num_steps` decode steps take together."""
-        cycles, rest = divmod(num_steps, self.block_size)
-        first = self._clock.step % self.block_size
-        last = first + rest
-        needed = cycles * self.num_growing + sum(self._growth[first:last])
-        return needed + sum(self._growth[: last - self.block_size]) if last > self.block_size else needed
+        """New blocks that the next `num_steps` decode steps, a few, take together."""
+        growth, size, step = self._growth, self.block_size, self._clock.step
+        return sum([growth[(step + i) % size] for i in range(num_steps)])
 
     def steps_that_fit(self, num_steps: int) -> int:
         """How many of the next `num_steps` decode steps fit into the free blocks."""

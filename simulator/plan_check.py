@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
+from typing import TypeAlias
 
 from simulator.policy import ALL, ReplicaView, StepPlan
 from simulator.request import RequestState
@@ -14,30 +15,37 @@ class InvalidPlan(ValueError):
     """A policy asked for what its replica cannot do; the message names the offence."""
 
 
-def check_plan(plan: StepPlan, view: ReplicaView) -> None:
-    """Raise `InvalidPlan` if `plan` cannot be applied as it is to the replica that `view` shows."""
-    prefill, decode, preempt, resume, speculate, drop, _, _ = plan
+Prefill: TypeAlias = tuple[int, int, int, int, int]
+"""What a plan prefills in all: tokens, context and pairs as in `Batch`, new KV blocks, how many requests it admits."""
+_NO_PREFILL: Prefill = (0, 0, 0, 0, 0)
+
+
+def check_plan(plan: StepPlan, view: ReplicaView) -> Prefill:
+    """What `plan` prefills. Raises `InvalidPlan` if it cannot be applied as it is to the replica that `view` shows."""
+    prefill, decode, preempt, resume, speculate, drop, replan_at, replan_after = plan
     free = view.kv.free
     if preempt or drop or resume:  # most plans move nobody
         _check_removals(plan, view)
         _check_resumed(plan, view)
         free += _moved_blocks(plan, view)
     num_decodes, needed = _decodes(plan, view) if decode else (0, 0)
-    tokens, blocks, admitted = _check_prefill(plan, view) if prefill else (0, 0, 0)
-    if admitted or resume:
+    totals = _check_prefill(plan, view) if prefill else _NO_PREFILL
+    tokens, _, _, blocks, admitted = totals
+    if len(view.running) + admitted + len(resume) > view.limits.max_num_seqs:
         _check_seats(plan, admitted + len(resume), view)
     if speculate:
         drafted, more = _drafted(plan, view)
         num_decodes, needed = num_decodes + drafted, needed + more
     tokens += num_decodes
-    one_prompt_alone = not num_decodes and len(prefill) == 1
-    if tokens > view.limits.max_num_batched_tokens and not one_prompt_alone:
-        limit = view.limits.max_num_batched_tokens
+    limit = view.limits.max_num_batched_tokens
+    if tokens > limit and (num_decodes or len(prefill) > 1):  # one prompt alone may
         raise InvalidPlan(f"{tokens} tokens in one iteration, over max_num_batched_tokens {limit}")
     needed += blocks
     if needed > free:
         raise InvalidPlan(f"the plan needs {needed} new KV blocks, {free} are free")
-    _check_progress(plan, bool(num_decodes), view)
+    if replan_at is not None or replan_after is not None or not (num_decodes or prefill):
+        _check_progress(plan, bool(num_decodes), view)
+    return totals
 
 
 def _check_removals(plan: StepPlan, view: ReplicaView) -> None:
@@ -115,11 +123,10 @@ def _check_resumed(plan: StepPlan, view: ReplicaView) -> None:
             raise InvalidPlan(f"resume: request {request_id} is not waiting to come back from host memory")
 
 
-def _check_prefill(plan: StepPlan, view: ReplicaView) -> tuple[int, int, int]:
-    """Tokens that the plan prefills, new blocks that they take, and how many requests it admits for that."""
+def _check_prefill(plan: StepPlan, view: ReplicaView) -> Prefill:
     prefilling, waiting, size = view.prefilling, view.waiting, view.kv.block_size
     removes = plan.preempt or plan.drop
-    total = blocks = admitted = 0
+    total = context = pairs = blocks = admitted = 0
     for request_id, tokens in plan.prefill.items():
         request = prefilling.get(request_id)
         if request is None:
@@ -132,8 +139,10 @@ def _check_prefill(plan: StepPlan, view: ReplicaView) -> tuple[int, int, int]:
         if not isinstance(tokens, int) or not 1 <= tokens <= left:
             raise InvalidPlan(f"prefill: {tokens!r} tokens of request {request_id}, which has {left} to prefill")
         total += tokens
+        context += cached
+        pairs += tokens * cached + tokens * (tokens + 1) // 2
         blocks += -(-(cached + tokens) // size) + -cached // size
-    return total, blocks, admitted
+    return total, context, pairs, blocks, admitted
 
 
 def _check_seats(plan: StepPlan, admitted: int, view: ReplicaView) -> None:
@@ -159,8 +168,6 @@ def _moved_blocks(plan: StepPlan, view: ReplicaView) -> int:
 
 
 def _check_progress(plan: StepPlan, decodes: bool, view: ReplicaView) -> None:
-    if plan.replan_at is None and plan.replan_after is None and (decodes or plan.prefill):
-        return
     if plan.replan_at is not None and not plan.replan_at > view.now:
         raise InvalidPlan(f"replan_at {plan.replan_at} is not after now, {view.now}")
     if plan.replan_after is not None and (not isinstance(plan.replan_after, int) or plan.replan_after < 1):

@@ -1,8 +1,8 @@
 """One replica: asks its policy for a plan, checks it, applies it and lets time pass, on SimPy's event queue.
 
 Why it is fast: nothing here loops over the batch per token. A plan that only decodes stands until something
-happens, so the replica leaps over all those iterations in one timeout, and any event for it cuts the leap at the
-first boundary at or after the event. Nothing is recorded of a leap until it ends.
+happens, so the replica leaps over all those iterations in one timeout: to their end, or to the first boundary at or
+after whatever is scheduled next; what turns up before that cuts the leap. Nothing is recorded of it until it ends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from types import MappingProxyType
 from simulator.clock import Clock, Event
 from simulator.kv_cache import KVCache
 from simulator.latency import Batch, LatencyModel, RunLatencyModel
-from simulator.plan_check import check_plan
+from simulator.plan_check import Prefill, check_plan
 from simulator.policy import (
     ALL,
     DECODE_ALL,
@@ -44,7 +44,7 @@ class Replica:
     `leap=False` takes every iteration by itself and asks the policy at each: slow, obvious, and the log must be
     the same. `on_end(request_id)` is called when a request has ended, before the policy is asked again.
     `predict_step_time` is what policies get to see of the latency model; the model itself by default. `seed` is
-    that of the draws by which drafted tokens are accepted.
+    that of the draws by which drafted tokens are accepted. `steps` is the clock of the requests that are submitted.
     """
 
     __slots__ = (
@@ -67,7 +67,6 @@ class Replica:
         "_record",
         "_run",
         "_run_latency",
-        "_steps",
         "_swap",
         "_view",
         "_wake",
@@ -75,6 +74,7 @@ class Replica:
         "num_iterations",
         "num_plans",
         "number_in_system_integral",
+        "steps",
     )
 
     def __init__(
@@ -103,10 +103,10 @@ class Replica:
         self.drafts = Drafts(limits.speculation, seed)
         self._output_length = output_length
         self._on_end = on_end
-        self._steps = DecodeClock()
-        self._kv = KVCache(num_blocks, limits.block_size, limits.watermark, self._steps)
+        self.steps = DecodeClock()
+        self._kv = KVCache(num_blocks, limits.block_size, limits.watermark, self.steps)
         self._swap = SwapSpace(limits.swap_space_bytes, host_link, limits.block_size)
-        self._pool = RequestPool(self._kv, self._swap, self._steps, output_length, recorder)
+        self._pool = RequestPool(self._kv, self._swap, self.steps, output_length, recorder)
         self._view = ReplicaView(
             clock.now,
             0,
@@ -128,14 +128,14 @@ class Replica:
         self._cancelled: list[RequestState] = []
         self._asleep = self._closing = False
         self._event_seen = False  # since the policy was last asked
-        self._wake: Event = clock.event()
+        self._wake: Event = clock.unscheduled()
         clock.drive(self._serve())
 
     def submit(self, request: RequestState) -> None:
         """`request` arrives now."""
         now = request.arrival
+        self._record.arrive(request.id, now)
         self._count(1, now)
-        request._clock = self._steps
         self._pool.waiting[request.id] = request
         if self._listens:
             self._catch_up(now)
@@ -165,17 +165,17 @@ class Replica:
         self._event_seen = True
         if self._asleep:
             self._wake = self._clock.move(self._wake, now)
-        elif self._leap and self._run is not None:
-            steps = self._run.steps_until(now)
-            if steps < self._run.planned:
-                self._run.planned = steps
-                self._wake = self._clock.move(self._wake, self._run.boundary(steps))
+        elif self._leap and (run := self._run) is not None and now < run.looked_to:
+            steps = run.steps_until(now, run.planned)
+            if steps < run.planned:
+                run.planned = steps
+                self._wake = self._clock.move(self._wake, run.boundary(steps))
 
     def _catch_up(self, now: float) -> None:
         """Bring the counts of a leap under way up to the last boundary that has passed: what a policy sees is true."""
         run = self._run
         if self._leap and run is not None:
-            passed = run.steps_until(now) - 1
+            passed = run.steps_until(now, run.planned) - 1
             if passed > run.told:
                 self._pool.advance(passed - run.told, run.boundary(passed))
                 run.told = passed
@@ -200,11 +200,14 @@ class Replica:
             if self._listens:
                 self._policy.on_event(PolicyEvent("plan", now, None, plan, self.num_iterations))
             if plan is not DECODE_ALL or pool.paused or not pool.num_decodes or kv.needed_next > kv.free:
-                check_plan(plan, view)
-                self._apply(plan, now)
+                totals = check_plan(plan, view)
                 prefill, decode, preempt, resume, speculate, drop, replan_at, _ = plan
+                if drop or preempt or resume:
+                    self._move(plan, now)
+                if pool.paused or (decode is not ALL and decode):
+                    pool.set_decoding(decode)
                 if prefill:
-                    yield self._begin_prefill(plan, now)
+                    yield self._begin_prefill(plan, totals, now)
                     self._end_prefill(plan, clock.now)
                     continue
                 if speculate:
@@ -219,6 +222,8 @@ class Replica:
                     continue
             run = self._begin_decode(plan, now)
             yield self._wake
+            while run.planned < run.longest and not self._event_seen:
+                yield self._leap_on(run)  # what happened was nothing to this replica
             pool.advance(run.planned - run.told, clock.now)
             while not self._leap and self._goes_on(plan, run, clock.now):
                 yield self._next_step(run)
@@ -227,19 +232,15 @@ class Replica:
         self._count(0, clock.now)
         pool.close()
 
-    def _apply(self, plan: StepPlan, now: float) -> None:
-        """Drop, preempt, pause and resume as the checked `plan` says."""
-        _, decode, preempt, resume, _, drop, _, _ = plan
+    def _move(self, plan: StepPlan, now: float) -> None:
+        """Drop, preempt and resume as the checked `plan` says."""
         pool = self._pool
-        if drop or preempt or resume:
-            for request_id, reason in drop.items():
-                self._end(pool.running.get(request_id) or pool.waiting[request_id], now, Status.DROPPED, reason)
-            for request_id, how in preempt.items():
-                self._moving_time += pool.preempt(request_id, how, now)
-            for request_id in resume:
-                self._moving_time += pool.resume(request_id, now)
-        if pool.paused or (decode is not ALL and decode):
-            pool.set_decoding(decode)
+        for request_id, reason in plan.drop.items():
+            self._end(pool.running.get(request_id) or pool.waiting[request_id], now, Status.DROPPED, reason)
+        for request_id, how in plan.preempt.items():
+            self._moving_time += pool.preempt(request_id, how, now)
+        for request_id in plan.resume:
+            self._moving_time += pool.resume(request_id, now)
 
     def _step_time(self, batch: Batch) -> float:
         """What the latency model says, if it is a duration. Raises ValueError naming the batch otherwise."""
@@ -251,7 +252,7 @@ class Replica:
     def _sleep(self, until: float | None) -> Event:
         """Wait for an event, or for the time at which the policy wants to be asked."""
         self._asleep, self._event_seen = True, False
-        self._wake = self._clock.event() if until is None else self._clock.at(until)
+        self._wake = self._clock.unscheduled() if until is None else self._clock.at(until)
         return self._wake
 
     def _end(self, request: RequestState, now: float, status: Status = Status.FINISHED, reason: str = "") -> None:
@@ -275,15 +276,12 @@ class Replica:
 
     # -- an iteration that prefills --------------------------------------------------------------------------
 
-    def _begin_prefill(self, plan: StepPlan, now: float) -> Event:
+    def _begin_prefill(self, plan: StepPlan, totals: Prefill, now: float) -> Event:
         pool, kv = self._pool, self._kv
-        tokens = context = pairs = 0
-        for request_id, chunk in plan.prefill.items():
-            cached = pool.start_prefill(request_id, now)._cached
-            kv.free -= kv.blocks_for_more(cached, chunk)
-            tokens += chunk
-            context += cached
-            pairs += chunk * cached + chunk * (chunk + 1) // 2
+        tokens, context, pairs, blocks, _ = totals
+        for request_id in plan.prefill:
+            pool.start_prefill(request_id, now)
+        kv.free -= blocks
         decodes = kv_tokens = needed = 0
         if plan.decode and pool.num_decodes:
             decodes, kv_tokens, needed = pool.num_decodes, pool.kv_tokens, kv.needed_next
@@ -301,8 +299,7 @@ class Replica:
         held = self._kv.num_blocks - self._kv.free + needed
         self._record.runs.append((now, 1, duration, 0.0, batch.prefill_tokens, decodes, batch.kv_tokens, held, held))
         self.num_iterations += 1
-        self._wake = self._clock.at(now + duration)
-        return self._wake
+        return self._clock.again(self._wake, now + duration)
 
     def _end_prefill(self, plan: StepPlan, now: float) -> None:
         pool = self._pool
@@ -342,26 +339,34 @@ class Replica:
         blocks = kv.num_blocks - kv.free + kv.needed_next
         if self._run_latency is None:
             batch = Batch(0, 0, 0, decodes, kv_tokens, decodes)
-            run = StepRun(now, self._step_time(batch), 0.0, blocks)
+            run = self._run = StepRun(now, self._step_time(batch), 0.0, blocks)
         else:
             first, growth = self._run_latency.decode_run(decodes, kv_tokens)
             if not (0.0 < first < inf and 0.0 <= growth < inf):
                 raise ValueError(f"decode_run({decodes}, {kv_tokens}) is ({first}, {growth}) s")
-            run = StepRun(now, first, growth, blocks)
+            run = self._run = StepRun(now, first, growth, blocks)
             if self._leap and (plan is DECODE_ALL or not changes_more_than_decodes(plan)):
-                run.planned = kv.steps_that_fit(pool.next_finish() - self._steps.step)
+                run.longest = kv.steps_that_fit(pool.next_finish() - self.steps.step)
                 if plan is not DECODE_ALL:
                     self._shorten(run, plan)
         if self._moving_time:
             run.first += self._charge_moving()
-        self._run = run
-        self._wake = self._clock.at(run.boundary(run.planned))
+        self._leap_on(run)
         return run
+
+    def _leap_on(self, run: StepRun) -> Event:
+        """Wait for the end of the run, or for its first boundary at or after whatever happens next."""
+        steps = run.longest
+        end, run.looked_to = run.boundary(steps), self._clock.next_time()
+        if run.looked_to < end and self._leap:
+            steps = run.steps_until(run.looked_to, steps)
+            end = run.boundary(steps)
+        run.planned = steps
+        return self._clock.again(self._wake, end)
 
     def _wait_for_moving(self, now: float) -> Event:
         """Caches are moved and nothing runs meanwhile."""
-        self._wake = self._clock.at(now + self._charge_moving())
-        return self._wake
+        return self._clock.again(self._wake, now + self._charge_moving())
 
     def _charge_moving(self) -> float:
         """What moving caches to and from host memory adds to the iteration that begins now, seconds."""
@@ -369,11 +374,11 @@ class Replica:
         return seconds
 
     def _shorten(self, run: StepRun, plan: StepPlan) -> None:
-        """End the run, which lasts until a completion or a KV shortage, when the policy wants to be asked again."""
+        """Let the run, which lasts until a completion or a KV shortage, end when the policy wants to be asked again."""
         if plan.replan_after is not None:
-            run.planned = min(run.planned, plan.replan_after)
+            run.longest = min(run.longest, plan.replan_after)
         if plan.replan_at is not None:
-            run.planned = run.steps_until(plan.replan_at)
+            run.longest = run.steps_until(plan.replan_at, run.longest)
 
     def _goes_on(self, plan: StepPlan, run: StepRun, now: float) -> bool:
         """Whether the run goes on after this step: what a leap foresees, looked at when it has come."""
@@ -392,8 +397,7 @@ class Replica:
 
     def _next_step(self, run: StepRun) -> Event:
         run.planned += 1
-        self._wake = self._clock.at(run.boundary(run.planned))
-        return self._wake
+        return self._clock.again(self._wake, run.boundary(run.planned))
 
     def _end_decode(self, run: StepRun, now: float) -> None:
         """Record the run as far as it went, and let go who is complete."""
@@ -404,5 +408,6 @@ class Replica:
         read = pool.kv_tokens - steps * decodes
         held = kv.num_blocks - kv.free
         self._record.runs.append((run.start, steps, run.first, run.growth, 0, decodes, read, run.blocks, held))
-        for request in pool.due():
-            self._end(request, now)
+        if steps >= run.longest:  # nobody is complete before
+            for request in pool.due():
+                self._end(request, now)

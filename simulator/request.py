@@ -43,6 +43,10 @@ class DecodeClock:
         self.time = nan
 
 
+_STOPPED = DecodeClock()
+"""That of requests which no replica has yet."""
+
+
 class RequestState:
     """What a scheduler may see of a request in the system. Read only; the true output length is not in it.
 
@@ -81,7 +85,7 @@ class RequestState:
         id: int,
         arrival: float,
         prompt_length: int,
-        clock: DecodeClock | None = None,
+        clock: DecodeClock = _STOPPED,
         request_class: str = "default",
         client: int = -1,
         slo: SLO | None = None,
@@ -102,7 +106,7 @@ class RequestState:
         self.swapped_tokens = 0
         self.first_token_time = nan
         self._last_token_time = nan
-        self._clock = clock if clock is not None else DecodeClock()
+        self._clock = clock
         self._joined = -1
         self._head = nan
         self._head_tokens = 0

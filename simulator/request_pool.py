@@ -64,29 +64,28 @@ class RequestPool:
 
     # -- prefill ---------------------------------------------------------------------------------------------
 
-    def start_prefill(self, request_id: int, now: float) -> RequestState:
-        """The request that is to prefill next, admitted if it was waiting."""
-        request = self.prefilling.get(request_id)
-        if request is None:
+    def start_prefill(self, request_id: int, now: float) -> None:
+        """The request is to prefill next: it is admitted if it was waiting."""
+        if request_id not in self.prefilling:
             request = self.waiting.pop(request_id)
             if request.swapped_tokens:
                 self._forget_swapped(request)
             self.running[request_id] = self.prefilling[request_id] = request
             kind = EventKind.RESUME if request.num_preemptions else EventKind.ADMIT
             self._record.events.append((now, request_id, kind))
-        return request
 
     def end_prefill(self, request: RequestState, now: float) -> bool:
         """If all its tokens are cached, `request` gets an output token. Whether that was the last of all."""
-        if request._cached < request.prompt_length + request._generated:
+        generated = request._generated
+        if request._cached < request.prompt_length + generated:
             return False
         del self.prefilling[request.id]
-        request._generated += 1
         request._head = request._last_token_time = now
         request._head_tokens = 1
-        if request._generated == 1:
+        request._generated = generated + 1
+        if not generated:
             request.first_token_time = now
-        if request._generated < self._output_length[request.id]:
+        if generated + 1 < self._output_length[request.id]:
             self._join(request)
             return False
         self._record.segments.append((request.id, now, self._steps.step, 0, 1))
@@ -181,23 +180,22 @@ class RequestPool:
 
     def _join(self, request: RequestState) -> None:
         """`request` takes part in the decode steps from the next one on."""
-        request._joined = self._steps.step
+        request_id, step = request.id, self._steps.step
+        request._joined = step
         self._kv.join(request)
         self.num_decodes += 1
         self.kv_tokens += request._cached + 1
-        self._expect_finish(request)
-
-    def _expect_finish(self, request: RequestState) -> None:
-        finish_step = request._joined + self._output_length[request.id] - request._generated
-        self._finish_step[request.id] = finish_step
+        finish_step = step + self._output_length[request_id] - request._generated
+        self._finish_step[request_id] = finish_step
         if self._finishes is not None:
-            heappush(self._finishes, (finish_step, request.id))
+            heappush(self._finishes, (finish_step, request_id))
 
     def _settle(self, request: RequestState) -> None:
         """`request` takes no part in decode steps any more: its counts become its own, its segment is recorded."""
-        num_steps = self._steps.step - request._joined
-        if num_steps or request._head_tokens:
-            self._record.segments.append((request.id, request._head, request._joined, num_steps, request._head_tokens))
+        joined, head_tokens = request._joined, request._head_tokens
+        num_steps = self._steps.step - joined
+        if num_steps or head_tokens:
+            self._record.segments.append((request.id, request._head, joined, num_steps, head_tokens))
         self._kv.leave(request)
         self._finish_step.pop(request.id, None)
         request._cached += num_steps

@@ -198,17 +198,25 @@ class _Client:
 
     def _arrivals(self) -> Generator[Event, None, None]:
         load = self._workload
-        names, slos = load.class_names, load.class_slos
-        at, send = self._clock.at, self._send if self._free_places is None else self._offer
+        names, slos, clock = load.class_names, load.class_slos, self._replica.steps
+        at, due, send = self._clock.again, self._clock.unscheduled(), self._sender()
         for request_id, (arrival, prompt, i, client, expected_ttft, speed, predicted) in enumerate(_rows(load)):
-            yield at(arrival, URGENT)
+            yield at(due, arrival, URGENT)
             if self._stopped:
                 return
             send(
                 RequestState(
-                    request_id, arrival, prompt, None, names[i], client, slos[i], expected_ttft, speed, predicted
+                    request_id, arrival, prompt, clock, names[i], client, slos[i], expected_ttft, speed, predicted
                 )
             )
+
+    def _sender(self) -> Callable[[RequestState], None]:
+        """What to do with a request whose time has come: the shortest way that there is for this workload."""
+        if self._free_places is not None:
+            return self._offer
+        if self._patience is not None or self._oversized or self._on_progress is not None:
+            return self._send
+        return self._replica.submit
 
     def _offer(self, request: RequestState) -> None:
         """Send `request` now, or when there is a place for it."""
@@ -218,10 +226,9 @@ class _Client:
             self._held.append(request)
 
     def _send(self, request: RequestState) -> None:
-        now = self._clock.now
-        self._record.arrive(request.id, now)
-        request.arrival = now
+        now = request.arrival = self._clock.now
         if request.id in self._oversized:
+            self._record.arrive(request.id, now)
             self._record.leave(request.id, now, Status.FAILED, "oversize")
             self._tell_progress()
             return

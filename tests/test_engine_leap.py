@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -136,3 +138,15 @@ def test_leaping_asks_less() -> None:
     machine = Machine(a100_like())
     assert simulate(load, make_policy("fcfs"), machine).counters["num_plans"] == 2
     assert simulate(load, make_policy("fcfs"), machine, leap=False).counters["num_plans"] == 1000
+
+
+def test_what_is_nothing_to_the_replica_does_not_end_a_leap() -> None:
+    machine, alone = Machine(a100_like()), Workload("one", np.zeros(1), np.array([64]), np.array([1000]))
+    served = simulate(alone, make_policy("fcfs"), machine)
+    # its user would have left, had there been no token, while the leap is under way
+    patient = simulate(replace(alone, patience=np.array([3.0])), make_policy("fcfs"), machine)
+    assert served.num_tokens()[0] == 1000
+    assert served.end[0] > 3.0
+    assert patient == served
+    assert patient.counters["num_plans"] == 2
+    assert len(patient.runs.num_steps) == 2  # type: ignore[union-attr]

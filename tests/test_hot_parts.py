@@ -61,8 +61,7 @@ def test_the_duration_of_an_iteration(benchmark: Any) -> None:
 
 def test_the_step_at_which_a_leap_is_cut(benchmark: Any) -> None:
     run = StepRun(0.0, 0.02, 1e-6)
-    run.planned = 1000
-    steps = benchmark(run.steps_until, 7.0)
+    steps = benchmark(run.steps_until, 7.0, 1000)
     assert run.boundary(steps - 1) < 7.0 <= run.boundary(steps)
 
 
