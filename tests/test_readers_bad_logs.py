@@ -51,6 +51,7 @@ CASES = [
     # content, line (0: none), what is said
     ("", 0, "the file is empty"),
     ("\n \n", 0, "the file is empty"),
+    ("\ufeff \n", 0, "the file is empty"),
     ("not a log", 1, "not JSON (Expecting value, column 1): 'not a log'"),
     (b'{\n"a": "\xff"}', 2, "byte 0xff is not UTF-8"),
     (json.dumps(VLLM)[: LAST // 2], 1, "the file ends in the middle of a JSON value"),

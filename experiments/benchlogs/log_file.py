@@ -15,6 +15,7 @@ MAX_BYTES = 2 << 30
 """Largest file that is read: some 500,000 requests of 200 tokens in the wordiest format."""
 
 _SPACE = " \t\r\n"
+_BOM = b"\xef\xbb\xbf"
 
 
 class LogFile:
@@ -46,7 +47,7 @@ class LogFile:
             raise LogError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from None
         if len(data) > MAX_BYTES:
             raise LogError(f"{self.path}: the file has more than {MAX_BYTES >> 30} GiB")
-        if not data.strip():
+        if not data.removeprefix(_BOM).strip():
             raise LogError(f"{self.path}: the file is empty")
         return data
 
@@ -76,7 +77,7 @@ class LogFile:
         return tuple(nodes)
 
     def _text(self) -> str:
-        data = self.data.removeprefix(b"\xef\xbb\xbf")
+        data = self.data.removeprefix(_BOM)
         try:
             return data.decode()
         except UnicodeDecodeError as error:
