@@ -11,6 +11,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+META = "meta.json"
+"""Every output folder says in this file, under `made_by`, what made it."""
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+"""Errors that can only come from writing, wherever they are raised."""
+
 
 def check_target(target: Path, is_ours: Callable[[Path], str | None]) -> None:
     """Raise ValueError or OSError, with one line, unless `target` may be written or replaced.
@@ -30,12 +35,6 @@ def check_target(target: Path, is_ours: Callable[[Path], str | None]) -> None:
         raise ValueError(f"output folder {target}: {parent} is not a folder")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise PermissionError(f"output folder {target}: {parent} is not writable")
-
-
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-"""Errors that can only come from writing, wherever they are raised."""
-META = "meta.json"
-"""Every output folder says in this file, under `made_by`, what made it."""
 
 
 def foreign_in(folder: Path, made_by: str, files: Collection[str], folders: Mapping[str, str]) -> str | None:
