@@ -105,9 +105,11 @@ def last_of_running(view: ReplicaView, order: Callable[[RequestState], Any] = by
     while shortage > 0:
         victim = ordered.pop()
         victims[victim.id] = "recompute"
-        shortage -= _relief(view.kv, victim.num_computed_tokens, victim.decoding)
+        shortage -= relief(view.kv, victim)
     return victims
 
 
-def _relief(kv: KVCache, cached: int, decoding: bool) -> int:
-    return kv.blocks_for(cached) + (decoding and cached % kv.block_size == 0)
+def relief(kv: KVCache, request: RequestState) -> int:
+    """Blocks that its preemption gives back, and the one that its next token would have taken."""
+    cached = request.num_computed_tokens
+    return kv.blocks_for(cached) + (request.decoding and cached % kv.block_size == 0)

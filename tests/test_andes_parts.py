@@ -13,7 +13,7 @@ import pytest
 from policies.andes.guards import Refine, cheapest_eviction
 from policies.andes.policy import _swapped
 from policies.andes.pressure import Pressure
-from policies.andes.selection import _batch_sizes
+from policies.andes.selection import _batch_sizes, _step_time
 from simulator import Batch
 from simulator.swap_space import HostLink, SwapSpace
 from tests.test_andes import scene
@@ -82,3 +82,16 @@ def test_the_time_of_an_iteration_is_estimated_by_the_blocks_that_are_held() -> 
     view.predict_step_time = slow
     assert Pressure(0.9, True, 5.0).on(view)
     assert asked == [Batch(0, 0, 0, 2, 4 * 16, 2)]
+
+
+def test_the_time_of_a_batch_size_is_that_of_requests_of_mean_context() -> None:
+    asked: list[Batch] = []
+
+    def remembered(batch: Batch) -> float:
+        asked.append(batch)
+        return 1.0
+
+    view: Any = SimpleNamespace(kv=SimpleNamespace(num_blocks=9, block_size=16), predict_step_time=remembered)
+    standing: Any = SimpleNamespace(view=view, blocks=np.array([1, 4]))
+    assert [_step_time(standing, size) for size in (1, 2, 4)] == [1.0] * 3
+    assert asked == [Batch(0, 0, 0, size, tokens, size) for size, tokens in ((1, 40), (2, 80), (4, 9 * 16))]

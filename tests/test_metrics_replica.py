@@ -113,6 +113,7 @@ def test_no_requests_and_one_are_no_trend():
 
 def test_arrival_rate_is_gaps_over_their_sum():
     assert arrival_rate(log_of([row(1.0, []), row(1.5, []), row(3.0, [])])) == 1.0
+    assert arrival_rate(log_of([row(1.0, []), row(1.25, [])])) == 4.0
     assert math.isnan(arrival_rate(log_of([row(1.0, [])])))
     assert math.isnan(arrival_rate(log_of([])))
 

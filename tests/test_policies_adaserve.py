@@ -54,6 +54,19 @@ def test_need_counts_from_the_first_token() -> None:
     assert AdaServe(max_depth=2, token_budget=5).plan(view) == StepPlan(speculate={1: 1, 0: 2})
 
 
+def test_the_iteration_is_estimated_as_one_that_verifies_the_whole_budget() -> None:
+    asked: list[Batch] = []
+
+    def remembered(batch: Batch) -> float:
+        asked.append(batch)
+        return 0.25
+
+    AdaServe(token_budget=7)._need(
+        view_of([decoding(0, 8, 3, 8.0), decoding(1, 9, 4, 8.0)], now=9.0, step_time=remembered)
+    )
+    assert asked == [Batch(0, 0, 0, 7, 8 + 9 + 3 + 4, 2)]
+
+
 def test_prompts_go_first_and_a_spent_budget_drafts_nothing() -> None:
     runs = [decoding(i, 8, 3, first=8.0) for i in range(3)]
     view = view_of(runs, [request(7, 30)], now=10.0, speculation=HALF)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -150,3 +150,28 @@ def test_a_swapped_request_comes_back_or_is_prefilled_again_whichever_is_faster(
     assert least_time_to_token(view, swapped) == 40.0
     swapped.swapped_tokens = 40
     assert least_time_to_token(view, swapped) == least
+
+
+def test_a_decode_is_estimated_alone_with_what_it_reads() -> None:
+    asked: list[Batch] = []
+
+    def remembered(batch: Batch) -> float:
+        asked.append(batch)
+        return 7.0
+
+    swapped = request(1, prompt=40)
+    swapped.swapped_tokens = 40
+    view = view_of([decoding(0, 16, 4, first=0.0)], [swapped], now=5.0, step_time=remembered)
+    least_time_to_token(view, view.running[0])
+    least_time_to_token(view, swapped)
+    assert asked == [Batch(0, 0, 0, 1, 16 + 4, 1), Batch(40, 0, 40 * 41 // 2, 0, 0, 1), Batch(0, 0, 0, 1, 41, 1)]
+
+
+@pytest.mark.parametrize("kind", ["finish", "drop"])
+def test_who_has_left_is_forgotten(kind: Literal["finish", "drop"]) -> None:
+    policy, gone = Edf(ttft=1.0), request(3, prompt=16)
+    policy.on_event(PolicyEvent("arrival", 0.0, gone))
+    assert policy._requests.keys() == {3}
+    policy.on_event(PolicyEvent(kind, 1.0, gone))
+    assert not policy._requests
+    assert not len(policy._deadlines)

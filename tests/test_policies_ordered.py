@@ -10,9 +10,10 @@ import pytest
 
 from policies import make_policy
 from policies.fair_share import FairShare
-from policies.ordering import SortedIds
-from simulator import EngineLimits, EventKind, RequestState, simulate
+from policies.ordering import SortedIds, relief
+from simulator import EngineLimits, EventKind, PolicyEvent, RequestState, StepPlan, simulate
 from simulator.workload import Workload, with_predictions
+from tests.policy_views import decoding, request, view_of
 from tests.support import ConstantLatency, Machine, workload
 from tests.timelines import MODES, ONE_SEAT, second_by_second, starts, tokens
 
@@ -160,6 +161,35 @@ def test_served_cost_is_prompt_once_and_output_twice() -> None:
     costly = FairShare(prompt_weight=0.5, output_weight=4.0)
     simulate(load, costly, Machine(ConstantLatency(1.0)))
     assert costly.served(1) == 16 + 160
+
+
+def test_output_in_the_system_counts_as_served() -> None:
+    fair, served = FairShare(), request(0, 16, client=3)
+    fair.on_event(PolicyEvent("arrival", 0.0, served))
+    fair.on_event(PolicyEvent("plan", 0.0, plan=StepPlan(prefill={0: 16})))
+    assert fair.served(3) == 16.0
+    served._generated = 5
+    assert fair.served(3) == 16 + 2 * 5
+    assert fair.served(4) == 0.0
+
+
+@pytest.mark.parametrize(("second", "preempted", "order"), [(2, 1, [0, 2, 5]), (7, 1, [0, 5, 7]), (2, 0, [0, 5, 2])])
+def test_prefilling_a_preempted_request_again_costs_its_client_nothing(
+    second: int, preempted: int, order: list[int]
+) -> None:
+    # client 0 has request 0, perhaps preempted, and another, client 1 has request 5: equals go by id
+    fair, queue = FairShare(), [request(0, 16, client=0), request(second, 16, client=0), request(5, 16, client=1)]
+    for each in queue:
+        fair.on_event(PolicyEvent("arrival", 0.0, each))
+    queue[0].num_preemptions = preempted
+    assert [each.id for each in fair._least_served_first(view_of(waiting=queue, now=1.0))] == order
+
+
+def test_a_victim_gives_its_blocks_and_what_it_would_have_taken_next() -> None:
+    partly, full, waits = decoding(0, 30, 4, 0.0), decoding(1, 30, 3, 0.0), request(2, 32)
+    view = view_of([partly, full], now=1.0)  # 33 and 32 tokens are cached
+    waits._cached = 32
+    assert [relief(view.kv, each) for each in (partly, full, waits)] == [3, 2 + 1, 2]
 
 
 def test_one_client_alone_is_served_as_by_fcfs() -> None:

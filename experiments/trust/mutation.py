@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 SUBJECTS = ("simulator/metrics/*.py", "policies/*.py", "policies/andes/*.py")
 LEFT_OUT = ("policies/checks.py",)
 """It is itself a test suite."""
+OF_DECLARATIONS = ("tests/test_policies_parameters.py", "tests/test_presets.py")
+"""Tests of defaults and limits, which are computed when a module is imported, by no test."""
 BUDGET = 30.0
 """Seconds of tests that a mutant has to survive."""
 MEMORY_BYTES = 8 * 2**30
@@ -63,11 +65,15 @@ class ClosestTests:
         }
 
     def of(self, path: str, line: int) -> list[str]:
-        """The fastest tests of a line, or of its module if none runs it: as many as take BUDGET, and at least one."""
+        """The fastest tests of a line, or of its module if none runs it: as many as take BUDGET, and at least one.
+
+        A line that none runs is a declaration; the tests of those that are anybody's come before the others.
+        """
         lines = self._lines.get(path, {})
         names = sorted(lines.get(line) or set().union(*lines.values()), key=lambda name: (self._seconds[name], name))
         spent = accumulate(self._seconds[name] for name in names)
-        return [name for i, (name, so_far) in enumerate(zip(names, spent, strict=True)) if so_far <= BUDGET or i == 0]
+        chosen = [name for i, (name, so_far) in enumerate(zip(names, spent, strict=True)) if so_far <= BUDGET or i == 0]
+        return chosen if lines.get(line) else [*OF_DECLARATIONS, *chosen]
 
 
 def _node_id(context: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from policies.andes.guards import Eviction, Guard, cheapest_eviction
 from policies.andes.selection import Selection
 from policies.andes.standing import Standing
+from policies.ordering import relief
 from simulator.policy import NONE, StepPlan
 from simulator.request import RequestState
 
@@ -59,7 +60,7 @@ class Exchange:
             if self._free >= 0:
                 break
             self._gone |= self._evictions([victim])
-            self._free += self._relief(victim)
+            self._free += relief(self._kv, self._standing.request(victim))
 
     def _take_in(self) -> tuple[dict[int, int], tuple[int, ...]]:
         prefill: dict[int, int] = {}
@@ -93,7 +94,7 @@ class Exchange:
         while free - self._kv.watermark_blocks < needed or seats < 1:
             if num_victims == len(self._expendable):
                 return False
-            free += self._relief(self._expendable[num_victims])
+            free += relief(self._kv, self._standing.request(self._expendable[num_victims]))
             seats += 1
             num_victims += 1
         if num_victims and not self._exchanged(position, num_victims):
@@ -133,9 +134,3 @@ class Exchange:
         return self._swap_blocks - sum(
             self._kv.blocks_for(self._standing.request(i).num_computed_tokens) for i in swapped
         )
-
-    def _relief(self, victim: int) -> int:
-        """Blocks that its preemption gives back, and the one that it would have taken."""
-        request = self._standing.request(victim)
-        cached = request.num_computed_tokens
-        return self._kv.blocks_for(cached) + (request.decoding and cached % self._kv.block_size == 0)
