@@ -124,3 +124,8 @@ def test_a_chunk_takes_no_more_than_the_free_blocks() -> None:
 
 def test_the_engines_batched_tokens_bound_the_budget() -> None:
     assert chunked(view([500], [], max_num_batched_tokens=300, max_num_seqs=9)).prefill == {0: 300}
+
+
+def test_chunks_of_as_many_newcomers_as_there_are_seats() -> None:
+    three = view([10, 10, 10, 10], [40], max_num_seqs=4)
+    assert make_policy("chunked_prefill").plan(three) == StepPlan(prefill={1: 10, 2: 10, 3: 10})

@@ -169,3 +169,17 @@ def test_blocks_that_were_taken_are_not_set_aside_any_more() -> None:
     chunks = Chunks(view_of([], [first := request(0, 40), second := request(1, 40)], now=0.0, num_blocks=6), 1000, list)
     chunks.fill([first, second], displace=False)
     assert chunks.prefill == {0: 40, 1: 40}
+
+
+def test_what_the_decoding_requests_let_a_batch_do() -> None:
+    # loose is 1/8 s a token and tight 1/16; first tokens at 8 s; it is 10 s
+    loose = [decoding(i, 8, 17, first=8.0) for i in range(2)]
+    tight = decoding(2, 30, 33, first=8.0, slo=SLO(tpot=0.0625))
+    policy = SlosServe(**TIERS)
+    decodes = policy._decodes(view_of([*loose, tight], now=10.0))
+    assert (decodes.num_loose, decodes.tightest) == (2, policy.tight_tpot)
+    assert decodes.slack == [8 + 17 * policy.loose_tpot - 10] * 2 + [8 + 33 * policy.tight_tpot - 10]
+    assert decodes.binding == min(decodes.slack)
+    assert decodes.kv_tokens == 2 * (8 + 17) + 30 + 33
+    late = policy._decodes(view_of([decoding(3, 8, 2, first=1.0)], now=10.0))
+    assert late.binding == policy.loose_tpot

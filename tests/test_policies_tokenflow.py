@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from policies.tokenflow import TokenFlow
+import pytest
+
+from policies.tokenflow import TokenFlow, _blocks_to_start, _that_can_come_back
 from simulator import DECODE_ALL, NONE, StepPlan
 from simulator.request import RequestState
 from tests.policy_views import decoding, host_memory, request, view_of
@@ -79,3 +81,12 @@ def test_a_shortage_takes_the_fullest() -> None:
     # caches of 80 tokens: each takes a sixth block now, one is free
     runs = [decoding(i, 21, 60, first=10.0 - 60.0 + seconds, speed=1.0) for i, seconds in enumerate([5.0, 9.0, 3.0])]
     assert TokenFlow().plan(view_of(runs, [], now=10.0, num_blocks=16)).preempt == {1: "recompute"}
+
+
+@pytest.mark.parametrize(("tokens", "blocks"), [(79, 5), (80, 6)])
+def test_who_comes_back_needs_room_for_the_next_token_too(tokens: int, blocks: int) -> None:
+    state = request(1, 200)
+    state.swapped_tokens = tokens
+    assert _blocks_to_start(view_of(waiting=[state], now=10.0), state) == blocks
+    assert _that_can_come_back(view_of(waiting=[state], now=10.0, num_blocks=blocks), [state]) == (1,)
+    assert _that_can_come_back(view_of(waiting=[state], now=10.0, num_blocks=blocks - 1), [state]) == ()
