@@ -13,7 +13,9 @@ import pytest
 from policies.andes.guards import Refine, cheapest_eviction
 from policies.andes.policy import _swapped
 from policies.andes.pressure import Pressure
+from policies.andes.reading import Expectation, Reading
 from policies.andes.selection import _batch_sizes, _step_time
+from policies.andes.standing import Standing
 from simulator import Batch
 from simulator.swap_space import HostLink, SwapSpace
 from tests.test_andes import scene
@@ -95,3 +97,13 @@ def test_the_time_of_a_batch_size_is_that_of_requests_of_mean_context() -> None:
     standing: Any = SimpleNamespace(view=view, blocks=np.array([1, 4]))
     assert [_step_time(standing, size) for size in (1, 2, 4)] == [1.0] * 3
     assert asked == [Batch(0, 0, 0, size, tokens, size) for size, tokens in ((1, 40), (2, 80), (4, 9 * 16))]
+
+
+def test_a_request_holds_no_more_blocks_in_the_end_than_there_are_beside_the_watermark() -> None:
+    view = scene([(30, 11, 2.0), (8, 3, 2.0)], num_blocks=12)  # 41 and 11 tokens
+    view.kv.watermark_blocks = 2
+    reading = Reading(Expectation(4.0, 1.0))
+    for request in view.running.values():
+        reading.arrive(request)
+    assert Standing.of(view, reading, 5.0, 16).blocks.tolist() == [4, 2]
+    assert Standing.of(view, reading, 5.0, 160).blocks.tolist() == [10, 10]

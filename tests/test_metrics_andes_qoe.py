@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from simulator.metrics import QoE
-from simulator.metrics.andes_qoe import Expectation, Outcome, qoe
+from simulator.metrics.andes_qoe import Expectation, Outcome, qoe, qoe_until
 from simulator.metrics.deadlines import stall_free_start
 from simulator.metrics.smooth_goodput import user_idle_latency
 from tests import hand_logs, slow_metrics
@@ -176,3 +176,11 @@ def test_expectations_may_be_an_array_with_a_number_for_each_request():
     assert QoE(ttft=np.array([1.0, 2.5])).ttft == (1.0, 2.5)
     with pytest.raises(ValueError, match="ttft"):
         QoE(ttft=np.array([[1.0, 2.5]]))
+
+
+def test_steps_that_are_expected_by_a_time_are_counted_by_hand():
+    # tokens at 1 and 2 s, expected at 1, 2, 3, 4 s: until 4 s four are due, whose steps have an area of 3 + 2 + 1 + 0
+    start = stall_free_start(hand_logs.ragged([[1.0, 2.0]]), np.array([1.0]))
+    expected = Expectation(np.array([1.0]), np.array([1.0]))
+    score = [qoe_until(start, expected, np.array([4.0]), np.array([n]), "v1_steps")[0] for n in (10, 3, 2)]
+    assert score == pytest.approx([5 / 6, 5 / 6, 1.0], abs=1e-12)

@@ -8,7 +8,7 @@ import pytest
 
 from policies.deadlines import Bounds
 from policies.gap_misses import GapWatch
-from policies.misses import _newest_is_late
+from policies.misses import DeadlineWatch, _newest_is_late
 from simulator import DECODE_ALL, Batch, PolicyEvent, StepPlan
 from tests.policy_views import decoding, view_of
 
@@ -56,3 +56,16 @@ def test_the_next_steps_are_estimated_by_the_blocks_that_are_held_and_what_a_ste
     # the first takes 1 + 49/1024 s, each one 1/1024 s more than the one before
     assert watch.again(view_of([state], now=0.0, step_time=growing), DECODE_ALL) == (inf, 1024 - 49 - 1)
     assert asked == [Batch(0, 0, 0, 1, 49, 1), Batch(0, 0, 0, 1, 50, 1)]
+
+
+def test_what_a_token_takes_at_most_is_a_decode_that_reads_the_whole_cache() -> None:
+    asked: list[Batch] = []
+
+    def remembered(batch: Batch) -> float:
+        asked.append(batch)
+        return 0.5
+
+    watch = DeadlineWatch("will_miss")
+    (_, to_prefill), (_, to_decode) = watch._times(view_of(now=0.0, num_blocks=9, step_time=remembered))
+    assert (to_prefill, to_decode) == (0.5, 0.5)
+    assert Batch(0, 0, 0, 1, 9 * 16, 1) in asked

@@ -183,3 +183,14 @@ def test_what_the_decoding_requests_let_a_batch_do() -> None:
     assert decodes.kv_tokens == 2 * (8 + 17) + 30 + 33
     late = policy._decodes(view_of([decoding(3, 8, 2, first=1.0)], now=10.0))
     assert late.binding == policy.loose_tpot
+
+
+def test_an_accepted_request_may_count_on_the_blocks_of_best_effort() -> None:
+    # each holds three blocks in the end, of four: the one that runs was promised a first token by 2 s
+    late = decoding(0, 40, 2, first=9.0, arrival=1.0, slo=SLO(ttft=1.0), predicted_output_length=8.0)
+    asked = request(1, 40, arrival=10.0, slo=SLO(ttft=50.0), predicted_output_length=8.0)
+    policy = SlosServe(**TIERS)
+    view = view_of([late], [asked], now=10.0, num_blocks=4, step_time=hundredth_a_token)
+    assert list(policy._accepted(view, [], policy._decodes(view))) == [1]
+    late.arrival = 8.5
+    assert list(policy._accepted(view, [], policy._decodes(view))) == []
