@@ -107,3 +107,7 @@ def test_a_request_holds_no_more_blocks_in_the_end_than_there_are_beside_the_wat
         reading.arrive(request)
     assert Standing.of(view, reading, 5.0, 16).blocks.tolist() == [4, 2]
     assert Standing.of(view, reading, 5.0, 160).blocks.tolist() == [10, 10]
+
+
+def test_nobody_comes_back_where_nobody_is_swapped() -> None:
+    assert _swapped(scene([(40, 9, 2.0)], [(31, 0.0)])) == ()

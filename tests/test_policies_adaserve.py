@@ -84,3 +84,9 @@ def test_drafts_keep_to_the_blocks(num_blocks: int, depths: dict[int, int]) -> N
         runs = runs[:1]
     view = view_of(runs, now=10.0, num_blocks=num_blocks if len(runs) == 2 else 1, speculation=HALF)
     assert AdaServe(max_depth=4).plan(view) == StepPlan(speculate=depths)
+
+
+def test_where_no_draft_fits_the_cache_it_looks_again_after_one_iteration() -> None:
+    full = decoding(0, 8, 8, first=8.0)  # 15 tokens of 16 are cached: the next one fits, a draft behind it does not
+    view = view_of([full], now=10.0, num_blocks=1, step_time=quarter, speculation=HALF)
+    assert AdaServe().plan(view) == StepPlan(replan_after=1)

@@ -104,3 +104,13 @@ def test_a_decode_step_is_estimated_by_the_blocks_that_are_held() -> None:
     runs = [decoding(0, 30, 4, 0.0), decoding(1, 8, 4, 0.0)]  # three blocks and one, and a token each
     assert _step_time(view_of(runs, now=0.0, step_time=remembered)) == 7.0
     assert asked == [Batch(0, 0, 0, 2, 4 * 16 + 2, 2)]
+
+
+def test_newcomers_take_the_seats_and_the_budget_to_the_last() -> None:
+    runs, first, second = [decoding(0, 8, 4, 0.0)], request(1, 40), request(2, 1)
+    last = view_of(runs, [first, second], now=0.0, max_num_seqs=3, max_num_batched_tokens=41)
+    assert _replace(last, [first, second], runs[:]) == StepPlan(prefill={1: 40, 2: 1}, decode=NONE)
+    short = view_of(runs, [first, second], now=0.0, max_num_seqs=3, max_num_batched_tokens=40)
+    assert _replace(short, [first, second], runs[:]) == StepPlan(prefill={1: 40}, decode=NONE)
+    seat = view_of(runs, [first, second], now=0.0, max_num_seqs=2)
+    assert _replace(seat, [first, second], []) == StepPlan(prefill={1: 40}, decode=NONE)
