@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.study import StudySpec
+from experiments.study import MAX_SEEDS, StudySpec
 from experiments.study_files import default_study_fields, make_study, read_fields
 from simulator.metrics import MIXES, SLO
 
@@ -114,7 +114,7 @@ def _lists(fields: dict[str, Any], given: Mapping[str, Any]) -> None:
         seeds = fields.get("seeds", 1)
         count = given.get("seeds", seeds if isinstance(seeds, int) else len(seeds))
         first = given.get("seed", 0)
-        fields["seeds"] = count if count < 1 else list(range(first, first + count))
+        fields["seeds"] = list(range(first, first + count)) if 1 <= count <= MAX_SEEDS else count
 
 
 def _split(texts: Iterable[str]) -> list[str]:

@@ -59,6 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--rate", "fast"], ["--rate", "'fast'"]),
         (["--rate", "inf"], ["infinite rate"]),
         (["--seeds", "0"], ["--seeds", "0"]),
+        (["--seeds", "1000000"], ["--seeds", "from 1 to 100000", "1000000"]),
         (["--requests", "0"], ["--requests", "0"]),
         (["--requests", "many"], ["--requests"]),
         (["--window", "-1"], ["--window", "-1.0"]),
