@@ -2,7 +2,7 @@
 
 Why it is fast: nothing here loops over the batch per token. A plan that only decodes stands until something
 happens, so the replica leaps over all those iterations in one timeout: to their end, or to the first boundary at or
-after whatever is scheduled next; what turns up before that cuts the leap. Nothing is recorded of it until it ends.
+after whatever is scheduled next, before which nothing can happen. Nothing is recorded of a leap until it ends.
 """
 
 from __future__ import annotations
@@ -159,17 +159,12 @@ class Replica:
         self._notice(self._clock.now)
 
     def _notice(self, now: float) -> None:
-        """Something happened now: wake up, or end the present leap at the first boundary at or after it."""
+        """Something happened now, at which a leap was planned to end: it was scheduled then. Who sleeps wakes up."""
         if self._event_seen:
             return
         self._event_seen = True
         if self._asleep:
             self._wake = self._clock.move(self._wake, now)
-        elif self._leap and (run := self._run) is not None and now < run.looked_to:
-            steps = run.steps_until(now, run.planned)
-            if steps < run.planned:
-                run.planned = steps
-                self._wake = self._clock.move(self._wake, run.boundary(steps))
 
     def _catch_up(self, now: float) -> None:
         """Bring the counts of a leap under way up to the last boundary that has passed: what a policy sees is true."""
@@ -357,9 +352,9 @@ class Replica:
     def _leap_on(self, run: StepRun) -> Event:
         """Wait for the end of the run, or for its first boundary at or after whatever happens next."""
         steps = run.longest
-        end, run.looked_to = run.boundary(steps), self._clock.next_time()
-        if run.looked_to < end and self._leap:
-            steps = run.steps_until(run.looked_to, steps)
+        end, something = run.boundary(steps), self._clock.next_time()
+        if something < end and self._leap:
+            steps = run.steps_until(something, steps)
             end = run.boundary(steps)
         run.planned = steps
         return self._clock.again(self._wake, end)

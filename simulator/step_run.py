@@ -8,18 +8,17 @@ from math import ceil, inf, sqrt
 class StepRun:
     """Iteration i (from 1) takes first + (i − 1)·growth seconds, the first begins at `start`, `planned` are to come.
 
-    longest: how many there are if nothing happens. looked_to: they were planned knowing what happens until then,
-    seconds. told: how many of them the requests' counts know of. blocks: KV blocks held during the first.
+    longest: how many there are if nothing happens. told: how many of them the requests' counts know of. blocks: KV
+    blocks held during the first.
     """
 
-    __slots__ = ("blocks", "first", "growth", "longest", "looked_to", "planned", "start", "told")
+    __slots__ = ("blocks", "first", "growth", "longest", "planned", "start", "told")
 
     def __init__(self, start: float, first: float, growth: float, blocks: int = 0) -> None:
         self.start = start
         self.first = first
         self.growth = growth
         self.planned = self.longest = 1
-        self.looked_to = inf
         self.told = 0
         self.blocks = blocks
 
