@@ -77,6 +77,9 @@ def _check_segments(segments: Segments, runs: StepRuns, num_requests: int) -> No
     for column in ("first_step", "num_steps", "head_tokens"):
         values = getattr(segments, column)
         _refuse(values < 0, "segments", column, values, "must be ≥ 0")
+    for column in ("num_steps", "head_tokens"):
+        values = getattr(segments, column)
+        _refuse(values > MAX_ANSWER, "segments", column, values, f"is over {MAX_ANSWER}")
     last = segments.first_step.astype(np.float64) + segments.num_steps
     num_decodes = int(runs.first_decode_step()[-1])
     beyond = (segments.num_steps > 0) & (last > num_decodes)

@@ -44,9 +44,10 @@ class Clock(_Time):
 
     def step(self) -> None:
         """Let the next event happen, as SimPy does; whether it failed is asked of SimPy's own alone."""
-        if not self._queue:
-            raise EmptySchedule
-        self._now, _, _, event = heappop(self._queue)
+        try:
+            self._now, _, _, event = heappop(self._queue)
+        except IndexError:
+            raise EmptySchedule from None
         callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
         for callback in callbacks:
             callback(event)

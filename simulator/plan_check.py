@@ -23,7 +23,7 @@ _NO_PREFILL: Prefill = (0, 0, 0, 0, 0)
 def check_plan(plan: StepPlan, view: ReplicaView) -> Prefill:
     """What `plan` prefills. Raises `InvalidPlan` if it cannot be applied as it is to the replica that `view` shows."""
     prefill, decode, preempt, resume, speculate, drop, replan_at, replan_after = plan
-    free = view.kv.free
+    free, limits = view.kv.free, view.limits
     if preempt or drop or resume:  # most plans move nobody
         _check_removals(plan, view)
         _check_resumed(plan, view)
@@ -31,14 +31,14 @@ def check_plan(plan: StepPlan, view: ReplicaView) -> Prefill:
     num_decodes, needed = _decodes(plan, view) if decode else (0, 0)
     totals = _check_prefill(plan, view) if prefill else _NO_PREFILL
     tokens, _, _, blocks, admitted = totals
-    if len(view.running) + admitted + len(resume) > view.limits.max_num_seqs:
+    if len(view.running) + admitted + len(resume) > limits.max_num_seqs:
         _check_seats(plan, admitted + len(resume), view)
     if speculate:
         drafted, more = _drafted(plan, view)
         num_decodes, needed = num_decodes + drafted, needed + more
     tokens += num_decodes
-    limit = view.limits.max_num_batched_tokens
-    if tokens > limit and (num_decodes or len(prefill) > 1):  # one prompt alone may
+    if tokens > limits.max_num_batched_tokens and (num_decodes or len(prefill) > 1):  # one prompt alone may
+        limit = limits.max_num_batched_tokens
         raise InvalidPlan(f"{tokens} tokens in one iteration, over max_num_batched_tokens {limit}")
     needed += blocks
     if needed > free:

@@ -8,6 +8,7 @@ after whatever is scheduled next, before which nothing can happen. Nothing is re
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from math import inf
 from types import MappingProxyType
 
@@ -36,6 +37,8 @@ from simulator.token_log import Status
 
 CANCELLED = "cancelled"
 """Reason of a request whose user lost patience."""
+_batch = partial(tuple.__new__, Batch)
+"""Makes one of a tuple, without the call in between of a named tuple's own."""
 
 
 class Replica:
@@ -53,13 +56,11 @@ class Replica:
         "_clock",
         "_closing",
         "_event_seen",
-        "_integrated_to",
         "_kv",
         "_latency",
         "_leap",
         "_listens",
         "_moving_time",
-        "_num_in_system",
         "_on_end",
         "_output_length",
         "_policy",
@@ -73,7 +74,6 @@ class Replica:
         "drafts",
         "num_iterations",
         "num_plans",
-        "number_in_system_integral",
         "steps",
     )
 
@@ -120,9 +120,6 @@ class Replica:
         )
         self.num_plans = 0
         self.num_iterations = 0
-        self.number_in_system_integral = 0.0
-        self._integrated_to = clock.now
-        self._num_in_system = 0
         self._run: StepRun | None = None  # the decode steps under way
         self._moving_time = 0.0
         self._cancelled: list[RequestState] = []
@@ -135,13 +132,11 @@ class Replica:
         """`request` arrives now."""
         now = request.arrival
         self._record.arrive(request.id, now)
-        self._count(1, now)
         self._pool.waiting[request.id] = request
         if self._listens:
             self._catch_up(now)
             self._policy.on_event(PolicyEvent("arrival", now, request))
-        if not self._event_seen:
-            self._notice(now)
+        self._notice(now)
 
     def cancel(self, request: RequestState) -> None:
         """The user of `request` leaves now; the replica notices at the next boundary, before it gives a token."""
@@ -160,10 +155,9 @@ class Replica:
 
     def _notice(self, now: float) -> None:
         """Something happened now, at which a leap was planned to end: it was scheduled then. Who sleeps wakes up."""
-        if self._event_seen:
-            return
         self._event_seen = True
         if self._asleep:
+            self._asleep = False
             self._wake = self._clock.move(self._wake, now)
 
     def _catch_up(self, now: float) -> None:
@@ -189,7 +183,7 @@ class Replica:
                 self._drop_cancelled(now)
                 continue
             view.now, view.iteration = now, self.num_iterations
-            self._event_seen = self._asleep = False
+            self._event_seen = False
             self.num_plans += 1
             plan = ask(view)
             if self._listens:
@@ -214,6 +208,7 @@ class Replica:
                         yield self._wait_for_moving(now)
                     elif not (drop or preempt or resume):
                         yield self._sleep(replan_at)
+                        self._asleep = False
                     continue
             run = self._begin_decode(plan, now)
             yield self._wake
@@ -224,7 +219,7 @@ class Replica:
                 yield self._next_step(run)
                 pool.advance(1, clock.now)
             self._end_decode(run, clock.now)
-        self._count(0, clock.now)
+        self._record.close(clock.now)
         pool.close()
 
     def _move(self, plan: StepPlan, now: float) -> None:
@@ -246,13 +241,12 @@ class Replica:
 
     def _sleep(self, until: float | None) -> Event:
         """Wait for an event, or for the time at which the policy wants to be asked."""
-        self._asleep, self._event_seen = True, False
+        self._asleep = True
         self._wake = self._clock.unscheduled() if until is None else self._clock.at(until)
         return self._wake
 
     def _end(self, request: RequestState, now: float, status: Status = Status.FINISHED, reason: str = "") -> None:
         """`request` leaves the system now."""
-        self._count(-1, now)
         self._pool.remove(request)
         self._record.leave(request.id, now, status, reason)
         if self.drafts.num_drafted:
@@ -262,12 +256,6 @@ class Replica:
             self._policy.on_event(PolicyEvent("finish" if finished else "drop", now, request))
         if self._on_end is not None:
             self._on_end(request.id)
-
-    def _count(self, change: int, now: float) -> None:
-        """Bring ∫ (number in system) dt up to now, when that number changes."""
-        self.number_in_system_integral += self._num_in_system * (now - self._integrated_to)
-        self._integrated_to = now
-        self._num_in_system += change
 
     # -- an iteration that prefills --------------------------------------------------------------------------
 
@@ -280,7 +268,7 @@ class Replica:
         decodes = kv_tokens = needed = 0
         if plan.decode and pool.num_decodes:
             decodes, kv_tokens, needed = pool.num_decodes, pool.kv_tokens, kv.needed_next
-        batch = Batch(tokens, context, pairs, decodes, kv_tokens, len(plan.prefill) + decodes)
+        batch = _batch((tokens, context, pairs, decodes, kv_tokens, len(plan.prefill) + decodes))
         return self._one_iteration(now, batch, decodes, needed)
 
     def _one_iteration(self, now: float, batch: Batch, decodes: int, needed: int, more: float = 0.0) -> Event:

@@ -192,19 +192,19 @@ class RequestPool:
 
     def _settle(self, request: RequestState) -> None:
         """`request` takes no part in decode steps any more: its counts become its own, its segment is recorded."""
-        joined, head_tokens = request._joined, request._head_tokens
-        num_steps = self._steps.step - joined
+        request_id, joined, head_tokens, steps = request.id, request._joined, request._head_tokens, self._steps
+        num_steps = steps.step - joined
         if num_steps or head_tokens:
-            self._record.segments.append((request.id, request._head, joined, num_steps, head_tokens))
+            self._record.segments.append((request_id, request._head, joined, num_steps, head_tokens))
         self._kv.leave(request)
-        self._finish_step.pop(request.id, None)
-        request._cached += num_steps
+        self._finish_step.pop(request_id, None)
+        request._cached = cached = request._cached + num_steps
         request._generated += num_steps
         if num_steps:
-            request._last_token_time = self._steps.time
+            request._last_token_time = steps.time
         request._joined = -1
         self.num_decodes -= 1
-        self.kv_tokens -= request._cached + 1
+        self.kv_tokens -= cached + 1
 
     # -- leaving ---------------------------------------------------------------------------------------------
 
@@ -243,7 +243,7 @@ class RequestPool:
 
     def remove(self, request: RequestState) -> None:
         """`request` leaves the replica, whatever it was doing."""
-        if request.id in self.running:
+        if request._joined >= 0 or request.id in self.running:
             self._evict(request)
         else:
             del self.waiting[request.id]
@@ -251,14 +251,15 @@ class RequestPool:
 
     def _evict(self, request: RequestState) -> None:
         """Take a running request out of the batch and its cache away."""
+        request_id, kv = request.id, self._kv
         if request._joined >= 0:
             self._settle(request)
         else:
-            self.prefilling.pop(request.id, None)
-            self.paused.pop(request.id, None)
-        self._kv.free += self._kv.blocks_for(request._cached)
+            self.prefilling.pop(request_id, None)
+            self.paused.pop(request_id, None)
+        kv.free += -(-request._cached // kv.block_size)
         request._cached = 0
-        del self.running[request.id]
+        del self.running[request_id]
 
     def close(self) -> None:
         """Record what the decoding requests have so far: the run ends here."""

@@ -120,7 +120,7 @@ def simulate(
     counters = {
         "num_plans": replica.num_plans,
         "num_iterations": replica.num_iterations,
-        "number_in_system_integral": replica.number_in_system_integral,
+        "number_in_system_integral": recorder.number_in_system_integral,
         **policy.counters(),
         "num_drafted_tokens": replica.drafts.num_drafted,
         "num_accepted_tokens": replica.drafts.num_accepted,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from simulator import Status, TokenLog
-from simulator.replica import Replica
+from simulator.recorder import Recorder
 from tests.support import check_littles_law, workload
 from tests.timelines import second_by_second
 
@@ -48,13 +48,13 @@ def test_a_tampered_log_is_caught(tampered: Callable[[TokenLog], TokenLog]) -> N
 
 
 def test_an_engine_that_forgets_to_integrate_fails_in_any_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    end = Replica._end
+    leave = Recorder.leave
 
-    def forgetful(self: Replica, *args: Any, **options: Any) -> None:
+    def forgetful(self: Recorder, *args: Any, **options: Any) -> None:
         self._integrated_to += 1e-6
-        end(self, *args, **options)
+        leave(self, *args, **options)
 
-    monkeypatch.setattr(Replica, "_end", forgetful)
+    monkeypatch.setattr(Recorder, "leave", forgetful)
     with pytest.raises(AssertionError, match="sojourn times of"):
         second_by_second(LOAD, "fcfs")
 

@@ -56,6 +56,7 @@ def test_what_a_run_gives_passes() -> None:
         ("runs", "start", 1, 0.0, "0.0 of row 1 is earlier than the end of the run before it"),
         ("segments", "request", 0, 3, "3 of row 0 is none of 3"),
         ("segments", "head_tokens", 0, -1, "-1 of row 0 must be ≥ 0"),
+        ("segments", "head_tokens", 0, MAX_ANSWER + 1, f"{MAX_ANSWER + 1} of row 0 is over {MAX_ANSWER}"),
         ("segments", "num_steps", 2, 99, "99 of row 2 goes beyond the"),
         ("segments", "head", 1, nan, "nan of row 1 must be finite where there are tokens"),
         ("segments", "request", 0, 2, "of row 0 is out of order"),
