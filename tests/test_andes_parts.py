@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from policies.andes.exchange import Exchange
 from policies.andes.guards import Refine, cheapest_eviction
 from policies.andes.policy import _swapped
 from policies.andes.pressure import Pressure
@@ -18,6 +19,7 @@ from policies.andes.selection import _batch_sizes, _step_time
 from policies.andes.standing import Standing
 from simulator import Batch
 from simulator.swap_space import HostLink, SwapSpace
+from tests.policy_views import request, view_of
 from tests.test_andes import scene
 
 
@@ -103,11 +105,26 @@ def test_a_request_holds_no_more_blocks_in_the_end_than_there_are_beside_the_wat
     view = scene([(30, 11, 2.0), (8, 3, 2.0)], num_blocks=12)  # 41 and 11 tokens
     view.kv.watermark_blocks = 2
     reading = Reading(Expectation(4.0, 1.0))
-    for request in view.running.values():
-        reading.arrive(request)
+    for each in view.running.values():
+        reading.arrive(each)
     assert Standing.of(view, reading, 5.0, 16).blocks.tolist() == [4, 2]
     assert Standing.of(view, reading, 5.0, 160).blocks.tolist() == [10, 10]
 
 
 def test_nobody_comes_back_where_nobody_is_swapped() -> None:
     assert _swapped(scene([(40, 9, 2.0)], [(31, 0.0)])) == ()
+
+
+@pytest.mark.parametrize(
+    ("swapped", "prefill", "resume"), [([True, False, True], [], (0, 2)), ([False, True, False], [0, 2], ())]
+)
+def test_an_iteration_brings_back_or_prefills_as_the_first_newcomer_needs(
+    swapped: list[bool], prefill: list[int], resume: tuple[int, ...]
+) -> None:
+    waiting = [request(i, 8) for i in range(3)]
+    for each, was_swapped in zip(waiting, swapped, strict=True):
+        each.swapped_tokens = 8 * was_swapped
+    exchange: Any = Exchange.__new__(Exchange)
+    exchange._standing = SimpleNamespace(view=view_of(waiting=waiting, now=0.0), request=waiting.__getitem__)
+    exchange._newcomers, exchange._make_room = lambda: [0, 1, 2], lambda position, newcomer: True
+    assert exchange._take_in() == (dict.fromkeys(prefill, 8), resume)

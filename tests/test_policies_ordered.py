@@ -11,7 +11,8 @@ import pytest
 from policies import make_policy
 from policies.fair_share import FairShare
 from policies.ordering import SortedIds, relief
-from simulator import EngineLimits, EventKind, PolicyEvent, RequestState, StepPlan, simulate
+from policies.srpt_oracle import SrptOracle
+from simulator import NONE, EngineLimits, EventKind, PolicyEvent, RequestState, StepPlan, simulate
 from simulator.workload import Workload, with_predictions
 from tests.policy_views import decoding, request, view_of
 from tests.support import ConstantLatency, Machine, workload
@@ -103,6 +104,18 @@ def test_srpt_displaces_no_more_than_makes_room() -> None:
     assert victims.tolist()[:1] == [1]
     assert log.events.time[log.events.kind == EventKind.PREEMPT_RECOMPUTE].tolist()[0] == 2.0
     assert tokens(log)[3] == [3.0]
+
+
+@pytest.mark.parametrize(("watermark", "victims"), [(0, {}), (1, {1: "recompute"})])
+def test_srpt_makes_room_beyond_the_watermark(watermark: int, victims: dict[int, str]) -> None:
+    # two blocks each, of six; request 1 has more to come than request 0, and 2 less than both
+    runs, first = [decoding(0, 30, 2, 0.0), decoding(1, 30, 2, 0.0)], request(2, 32)
+    policy = SrptOracle(preemptive=True)
+    policy.foresee([8, 9, 1])
+    policy.on_event(PolicyEvent("arrival", 0.0, first))
+    view = view_of(runs, [first], now=1.0, num_blocks=6)
+    view.kv.watermark_blocks = watermark
+    assert policy._displacement(view) == StepPlan(prefill={2: 32}, decode=NONE, preempt=victims)
 
 
 def test_srpt_minimises_the_mean_time_on_one_seat() -> None:

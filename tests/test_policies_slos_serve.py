@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from itertools import chain, combinations
+from typing import Literal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.admission_program import Candidate, Counts, admit
 from policies.prefill_chunks import Chunks
 from policies.slos_serve import SlosServe
-from simulator import ALL, DECODE_ALL, StepPlan
+from simulator import ALL, DECODE_ALL, PolicyEvent, StepPlan
 from simulator.latency import Batch
 from simulator.metrics.slo import SLO
 from tests.policy_views import decoding, request, view_of
@@ -194,3 +196,26 @@ def test_an_accepted_request_may_count_on_the_blocks_of_best_effort() -> None:
     assert list(policy._accepted(view, [], policy._decodes(view))) == [1]
     late.arrival = 8.5
     assert list(policy._accepted(view, [], policy._decodes(view))) == []
+
+
+def test_a_decode_to_come_reads_what_a_running_request_holds_on_average() -> None:
+    policy, one = SlosServe(**TIERS), decoding(0, 30, 2, first=1.0)  # two blocks
+    assert policy._paced_batch(view_of([one], now=2.0), (1, 0)) == (policy.tight_tpot, 1, 32)
+    two = view_of([decoding(0, 30, 2, first=1.0), decoding(1, 62, 2, first=1.0)], now=2.0)  # two and four
+    assert policy._paced_batch(two, (0, 3)) == (policy.loose_tpot, 3, 3 * 3 * 16)
+
+
+@pytest.mark.parametrize(("kind", "mean"), [("finish", 2.0), ("drop", 10.0)])
+def test_lengths_are_learnt_from_those_that_finished_alone(kind: Literal["finish", "drop"], mean: float) -> None:
+    policy = SlosServe(output_length=10.0)
+    policy.note(PolicyEvent(kind, 1.0, decoding(0, 8, 2, first=0.0)))
+    assert policy._lengths.value == mean
+
+
+@pytest.mark.parametrize(("budget", "plan"), [(0, StepPlan(replan_after=1)), (1, DECODE_ALL)])
+def test_where_there_is_no_time_to_prefill_it_looks_again_after_one_iteration(
+    budget: int, plan: StepPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SlosServe, "_batch", lambda *_: (ALL, budget))
+    full = view_of([decoding(0, 8, 2, first=0.0)], [request(1, 400)], now=1.0, num_blocks=1)
+    assert SlosServe(**TIERS).decide(full) == plan

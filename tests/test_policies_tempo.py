@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from policies.tempo import Tempo, _replace, _step_time, best_window
 from simulator import DECODE_ALL, NONE, Batch, PolicyEvent, StepPlan
@@ -114,3 +116,13 @@ def test_newcomers_take_the_seats_and_the_budget_to_the_last() -> None:
     assert _replace(short, [first, second], runs[:]) == StepPlan(prefill={1: 40}, decode=NONE)
     seat = view_of(runs, [first, second], now=0.0, max_num_seqs=2)
     assert _replace(seat, [first, second], []) == StepPlan(prefill={1: 40}, decode=NONE)
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(-3, 9)), min_size=1, max_size=9), st.integers(1, 9))
+def test_the_best_window_is_the_best_of_all_windows(drawn: list[tuple[int, int]], size: int) -> None:
+    kept = [request(i, prompt) for i, (prompt, _) in enumerate(drawn)]
+    priority = [float(number) for _, number in drawn]
+    order = sorted(range(len(kept)), key=lambda i: (kept[i].prompt_length, i))
+    windows = [order[first : first + size] for first in range(max(1, len(order) - size + 1))]
+    best = max(windows, key=lambda window: sum(priority[i] for i in window))
+    assert best_window(kept, priority, size) == set(best)
