@@ -69,3 +69,19 @@ def test_what_a_token_takes_at_most_is_a_decode_that_reads_the_whole_cache() -> 
     (_, to_prefill), (_, to_decode) = watch._times(view_of(now=0.0, num_blocks=9, step_time=remembered))
     assert (to_prefill, to_decode) == (0.5, 0.5)
     assert Batch(0, 0, 0, 1, 9 * 16, 1) in asked
+
+
+def test_who_decodes_is_watched_apart_from_who_waits_for_a_prefill() -> None:
+    watch, state = DeadlineWatch("will_miss"), decoding(0, 8, 4, first=0.0)
+
+    def watched() -> list[list[int]]:
+        return [[i for _, i in times] for times in (watch._to_prefill, watch._decoding)]
+
+    watch.arrive(state, Bounds(inf, inf, 1.0, inf, 0.0))
+    assert watched() == [[0], []]
+    view_of([state], now=0.0)  # it decodes from here on
+    watch.proceed(PolicyEvent("plan", 1.0), StepPlan(prefill={0: 1}))
+    watch.proceed(PolicyEvent("plan", 2.0), DECODE_ALL)
+    assert watched() == [[], [0]]
+    watch.proceed(PolicyEvent("plan", 2.0), StepPlan(preempt={0: "recompute"}))
+    assert watched() == [[0], []]
