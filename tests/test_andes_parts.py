@@ -128,3 +128,14 @@ def test_an_iteration_brings_back_or_prefills_as_the_first_newcomer_needs(
     exchange._standing = SimpleNamespace(view=view_of(waiting=waiting, now=0.0), request=waiting.__getitem__)
     exchange._newcomers, exchange._make_room = lambda: [0, 1, 2], lambda position, newcomer: True
     assert exchange._take_in() == (dict.fromkeys(prefill, 8), resume)
+
+
+@pytest.mark.parametrize(("prompt", "free", "seats", "room"), [(15, 1, 1, True), (16, 1, 1, False), (15, 1, 0, False)])
+def test_a_newcomer_needs_a_seat_and_blocks_for_its_prompt_and_a_token(
+    prompt: int, free: int, seats: int, room: bool
+) -> None:
+    exchange: Any = Exchange.__new__(Exchange)
+    exchange._kv = view_of(now=0.0).kv
+    exchange._free, exchange._seats, exchange._expendable = free, seats, []
+    assert exchange._make_room(0, request(0, prompt)) is room
+    assert (exchange._free, exchange._seats) == ((0, 0) if room else (free, seats))

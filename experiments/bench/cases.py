@@ -48,7 +48,7 @@ _PLANS = {
     TRACE: _Plan(_BOTH, (None,)),
     SCORE: _Plan(("all metrics",), (1_000_000,), False),
     STARTUP: _Plan(("--help", "compare"), (None,), False),
-    SWEEP: _Plan(("two workers",), (20_000,), False),
+    SWEEP: _Plan(("two workers",), (60_000,), False),
     LESSONS: _Plan((), (None,), False),
 }
 WORKLOADS = tuple(_PLANS)
