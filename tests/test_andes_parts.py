@@ -115,6 +115,16 @@ def test_nobody_comes_back_where_nobody_is_swapped() -> None:
     assert _swapped(scene([(40, 9, 2.0)], [(31, 0.0)])) == ()
 
 
+@pytest.mark.parametrize(("seats", "back"), [(1, ()), (2, (1,)), (3, (1, 2))])
+def test_as_many_come_back_as_there_are_seats(seats: int, back: tuple[int, ...]) -> None:
+    swap = SwapSpace(64.0, HostLink(1.0, 1e6), 16)
+    view = scene([(40, 9, 2.0)], [(31, 0.0), (31, 0.0)], swap=swap, max_num_seqs=seats)
+    for each in view.waiting.values():
+        each.swapped_tokens = 31
+    view.swap.free = 0
+    assert _swapped(view) == back
+
+
 @pytest.mark.parametrize(
     ("swapped", "prefill", "resume"), [([True, False, True], [], (0, 2)), ([False, True, False], [0, 2], ())]
 )

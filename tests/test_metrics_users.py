@@ -63,3 +63,31 @@ def test_users_that_differ_by_request_are_judged_each_by_his_own(requests, data)
         alone = per_request(log_of([request, last_word]), user=User(speed=speed, qoe=QoE(ttft=ttft, dropped=mode)))
         for name in ("qoe", "idle_latency", "effective_tokens", "fluidity"):
             assert together[name][i] == pytest.approx(alone[name][0], nan_ok=True, rel=1e-12), name
+
+
+def test_the_mixes_are_the_papers_tables():
+    assert MIXES["age"].shares == (28.04, 51.87, 11.19, 5.56, 3.33)
+    assert MIXES["language"].shares == (79.29, 7.03, 6.92, 3.58, 3.17)
+    assert MIXES["age"].seconds_per_token == (0.196, 0.230, 0.240, 0.249, 0.264)
+    assert MIXES["language"].seconds_per_token == (0.31, 0.15, 0.19, 0.15, 0.13)
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "inside", "outside"),
+    [
+        (User, "seed", [0], -1),
+        (User, "alpha", [0, 0.5], -0.1),
+        (User, "l0", [0.5], 0),
+        (User, "patience", [0, 0.5], -0.1),
+        (User, "speed", [0.5], 0),
+        (QoE, "penalty", [0, 1], 1.01),
+        (QoE, "penalty", [0.5], -0.1),
+        (QoE, "ttft", [0, 0.5], -0.1),
+    ],
+)
+def test_limits_of_what_a_user_is(model, field, inside, outside):
+    more = {"version": "v1"} if model is QoE else {"f": "share"} if field == "l0" else {}
+    for value in inside:
+        assert getattr(model(**{field: value}, **more), field) == value
+    with pytest.raises(ValueError, match=field):
+        model(**{field: outside}, **more)

@@ -167,6 +167,16 @@ def test_a_decode_is_estimated_alone_with_what_it_reads() -> None:
     assert asked == [Batch(0, 0, 0, 1, 16 + 4, 1), Batch(40, 0, 40 * 41 // 2, 0, 0, 1), Batch(0, 0, 0, 1, 41, 1)]
 
 
+def test_the_next_token_of_who_is_prefilling_takes_the_rest_of_the_prefill_and_of_who_pauses_a_decode() -> None:
+    state = request(0, prompt=40)
+    state._cached = 30
+    view = view_of(now=0.0)
+    view.running[0] = view.prefilling[0] = state  # type: ignore[index]
+    assert least_time_to_token(view, state) == 10.0
+    del view.prefilling[0]  # type: ignore[attr-defined]
+    assert least_time_to_token(view, state) == 1.0
+
+
 @pytest.mark.parametrize("kind", ["finish", "drop"])
 def test_who_has_left_is_forgotten(kind: Literal["finish", "drop"]) -> None:
     policy, gone = Edf(ttft=1.0), request(3, prompt=16)
