@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.tempo import Tempo, _replace, _step_time, best_window
+from policies.tempo import Tempo, _batch_size, _replace, _step_time, best_window
 from simulator import DECODE_ALL, NONE, Batch, PolicyEvent, StepPlan
 from simulator.metrics.slo import SLO
 from tests.policy_views import decoding, request, view_of
@@ -126,3 +126,9 @@ def test_the_best_window_is_the_best_of_all_windows(drawn: list[tuple[int, int]]
     windows = [order[first : first + size] for first in range(max(1, len(order) - size + 1))]
     best = max(windows, key=lambda window: sum(priority[i] for i in window))
     assert best_window(kept, priority, size) == set(best)
+
+
+@pytest.mark.parametrize(("prompts", "size"), [([40], 1), ([16], 1), ([16, 16, 16], 2), ([1, 1, 1], 2), ([], 1)])
+def test_a_batch_has_one_request_at_least_and_no_more_than_blocks_and_seats_take(prompts: list[int], size: int) -> None:
+    queue = [request(i, prompt) for i, prompt in enumerate(prompts)]
+    assert _batch_size(view_of(waiting=queue, now=0.0, num_blocks=2, max_num_seqs=2), queue) == size
