@@ -132,3 +132,20 @@ def test_the_best_window_is_the_best_of_all_windows(drawn: list[tuple[int, int]]
 def test_a_batch_has_one_request_at_least_and_no_more_than_blocks_and_seats_take(prompts: list[int], size: int) -> None:
     queue = [request(i, prompt) for i, prompt in enumerate(prompts)]
     assert _batch_size(view_of(waiting=queue, now=0.0, num_blocks=2, max_num_seqs=2), queue) == size
+
+
+def test_a_frame_begins_with_the_first_plan_after_the_last_one() -> None:
+    tempo, begins = Tempo(), []
+    tempo.on_event(PolicyEvent("arrival", 0.0, request(0, 8)))
+    begins.append(tempo._next_frame)
+    for iteration in (3, 10, 52, 53, 54):
+        tempo.on_event(PolicyEvent("plan", 1.0, plan=StepPlan(prefill={0: 1}), iteration=iteration))
+        begins.append(tempo._next_frame)
+    assert begins == [0, 53, 53, 53, 103, 103]
+
+
+def test_blocks_that_just_suffice_for_the_decodes_displace_nobody() -> None:
+    full = decoding(0, 8, 9, first=0.0)  # its next token takes the last block
+    view = view_of([full], [request(1, 40)], now=1.0, num_blocks=2, max_num_seqs=1)
+    assert (view.kv.needed_next, view.kv.free) == (1, 1)
+    assert Tempo(keep=0.0).plan(view).replan_after == 50
