@@ -22,6 +22,7 @@ import typer
 from experiments.trust.markdown import table
 from experiments.trust.mutants import Mutant, mutants, mutate
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 ROOT = Path(__file__).parents[2]
 SUBJECTS = ("simulator/metrics/*.py", "policies/*.py", "policies/andes/*.py")
 LEFT_OUT = ("policies/checks.py",)
@@ -141,6 +142,7 @@ def _counted(numbers: Sequence[int]) -> list[str]:
     return [str(number) for number in (sum(numbers), *numbers)]
 
 
+@app.command()
 def main(
     coverage: Annotated[Path, typer.Argument(metavar="COVERAGE.json")],
     durations: Annotated[Path, typer.Argument(metavar="TIMES.xml")],
@@ -161,4 +163,8 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        sys.exit(app(prog_name="python -m experiments.trust.mutation", standalone_mode=False))
+    except (ValueError, KeyError, OSError, ElementTree.ParseError) as error:
+        print(f"experiments.trust.mutation: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
