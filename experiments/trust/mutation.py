@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 SUBJECTS = ("simulator/metrics/*.py", "policies/*.py", "policies/andes/*.py")
 LEFT_OUT = ("policies/checks.py",)
 """It is itself a test suite."""
-OF_DECLARATIONS = ("tests/test_policies_parameters.py", "tests/test_presets.py")
+OF_DECLARATIONS = ("tests/test_policies_parameters.py", "tests/test_presets.py", "tests/test_metrics_users.py")
 """Tests of defaults and limits, which are computed when a module is imported, by no test."""
 BUDGET = 30.0
 """Seconds of tests that a mutant has to survive."""
@@ -165,6 +165,7 @@ def main(
 if __name__ == "__main__":
     try:
         sys.exit(app(prog_name="python -m experiments.trust.mutation", standalone_mode=False))
-    except (ValueError, KeyError, OSError, ElementTree.ParseError) as error:
-        print(f"experiments.trust.mutation: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ValueError, LookupError, OSError, ElementTree.ParseError) as error:
+        words = f"a file lacks {error}" if isinstance(error, LookupError) else " ".join(str(error).split())
+        print(f"experiments.trust.mutation: {words}", file=sys.stderr)
         sys.exit(2)
