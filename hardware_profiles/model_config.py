@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hardware_profiles.datasheets import ModelShape
+from hardware_profiles.safe_yaml import shown
 
 _DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1}
 _MOST = 2**31 - 1
@@ -32,7 +33,7 @@ def read_model_config(path: Path, name: str | None = None) -> ModelShape:
         raise ValueError(f"{path}: not a JSON object")
     experts = next((field for field in _EXPERTS if config.get(field) not in (None, 0, 1)), None)
     if experts:
-        raise ValueError(f"{path}: {experts} = {_shown(config[experts])}: mixtures of experts are not covered")
+        raise ValueError(f"{path}: {experts} = {shown(config[experts])}: mixtures of experts are not covered")
     heads = _count(config, "num_attention_heads", path)
     hidden = _count(config, "hidden_size", path)
     shape = {
@@ -46,7 +47,7 @@ def read_model_config(path: Path, name: str | None = None) -> ModelShape:
     }
     dtype = str(config.get("torch_dtype") or config.get("dtype") or "bfloat16")
     if dtype not in _DTYPE_BYTES:
-        raise ValueError(f"{path}: torch_dtype = {_shown(dtype)}: not one of {', '.join(_DTYPE_BYTES)}")
+        raise ValueError(f"{path}: torch_dtype = {shown(dtype)}: not one of {', '.join(_DTYPE_BYTES)}")
     called = (name or str(config.get("_name_or_path") or path.resolve().parent.name))[:_LONGEST_NAME]
     return ModelShape(
         name=re.sub(r"[^a-z0-9.-]+", "-", called.rsplit("/", 1)[-1].lower()).strip("-.") or "model",
@@ -79,13 +80,7 @@ def _count(config: dict[str, Any], field: str, path: Path, default: int | None =
     value = config.get(field)
     value = default if value is None else value
     if type(value) is not int or value <= 0:
-        raise ValueError(f"{path}: {field} = {_shown(value)}: a positive whole number is needed")
+        raise ValueError(f"{path}: {field} = {shown(value)}: a positive whole number is needed")
     if value > _MOST:
-        raise ValueError(f"{path}: {field} = {_shown(value)}: more than {_MOST} is not believed")
+        raise ValueError(f"{path}: {field} = {shown(value)}: more than {_MOST} is not believed")
     return value
-
-
-def _shown(value: object) -> str:
-    """A value as messages quote it."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"

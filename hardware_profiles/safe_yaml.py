@@ -45,6 +45,11 @@ def printable(text: str, width: int = 200) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
+def shown(value: object) -> str:
+    """A value as messages quote it."""
+    return printable(repr(value), 60)
+
+
 def _beyond_bounds(content: Any) -> str | None:
     """Which bound the document exceeds. Aliases are followed, so a bomb of them is found after `MAX_VALUES` steps."""
     ahead = [(content, 1)]

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardware_profiles.profile import CalibratedRange
+from hardware_profiles.safe_yaml import shown
 from simulator.latency import Batch
 
 Floats = npt.NDArray[np.float64]
@@ -155,15 +156,15 @@ def _parse(row: dict[str, str], where: str) -> tuple[str, list[float], float]:
     """Kind, counts in the order of `COUNTS` and latency of one row of the file."""
     kind = row["kind"]
     if kind not in KINDS:
-        raise ValueError(f"{where}: kind = {_shown(kind)}: not one of {', '.join(KINDS)}")
+        raise ValueError(f"{where}: kind = {shown(kind)}: not one of {', '.join(KINDS)}")
     counts = [_number(row, column, where) for column in COUNTS]
     for column, value in zip(COUNTS, counts, strict=True):
         if value < 0 or value != int(value):
-            raise ValueError(f"{where}: {column} = {_shown(row[column])}: not a count")
+            raise ValueError(f"{where}: {column} = {shown(row[column])}: not a count")
     latency = _number(row, "latency_s", where)
     if not 0 < latency < ABSURD_LATENCY:
         raise ValueError(
-            f"{where}: latency_s = {_shown(row['latency_s'])}: not between 0 and {ABSURD_LATENCY:g} seconds"
+            f"{where}: latency_s = {shown(row['latency_s'])}: not between 0 and {ABSURD_LATENCY:g} seconds"
         )
     by_column = dict(zip(COUNTS, counts, strict=True))
     prefills, decodes = by_column["prefill_tokens"] > 0, by_column["decode_batch"] > 0
@@ -181,11 +182,5 @@ def _number(row: dict[str, str], column: str, where: str) -> float:
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"{where}: {column} = {_shown(row[column])}: not a number")
+        raise ValueError(f"{where}: {column} = {shown(row[column])}: not a number")
     return value
-
-
-def _shown(cell: str | None) -> str:
-    """A cell as messages quote it."""
-    text = repr(cell)
-    return text if len(text) <= 60 else f"{text[:59]}…"

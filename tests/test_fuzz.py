@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import time
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -41,16 +42,22 @@ def of_group(group: str) -> dict[str, Target]:
     return {name: target for name, target in targets().items() if name.startswith(group)}
 
 
+def prepared(group: str, home: Path) -> Iterator[tuple[str, Target, Path]]:
+    """The targets of a group, each with a folder of its own that is ready for inputs."""
+    for name, target in of_group(group).items():
+        folder = home / name
+        folder.mkdir()
+        target.ready(folder)
+        yield name, target, folder
+
+
 def test_every_target_is_in_one_group() -> None:
     assert sorted(name for group in GROUPS for name in of_group(group)) == sorted(targets())
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_sound_inputs_are_read(group: str, tmp_path: Path) -> None:
-    for name, target in of_group(group).items():
-        folder = tmp_path / name
-        folder.mkdir()
-        target.ready(folder)
+    for name, target, folder in prepared(group, tmp_path):
         read = [outcome(target, folder, data) for data in target.seeds]
         assert read.count("result") == len(read) - (
             name == "study names"
@@ -59,10 +66,7 @@ def test_sound_inputs_are_read(group: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_any_damage_is_read_or_refused_in_one_line(group: str, tmp_path: Path) -> None:
-    for name, target in of_group(group).items():
-        folder = tmp_path / name
-        folder.mkdir()
-        target.ready(folder)
+    for _, target, folder in prepared(group, tmp_path):
 
         @seed(0)
         @settings(max_examples=NUM_FAST // len(targets()) + 1, deadline=None, database=None)
@@ -76,10 +80,7 @@ def test_any_damage_is_read_or_refused_in_one_line(group: str, tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 def test_much_damage_is_read_or_refused_in_one_line(group: str, tmp_path: Path) -> None:
-    for name, target in of_group(group).items():
-        folder = tmp_path / name
-        folder.mkdir()
-        target.ready(folder)
+    for _, target, folder in prepared(group, tmp_path):
         for data in islice(damage(target.seeds, seed=2), NUM_SLOW // len(targets()) + 1):
             outcome(target, folder, data)
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from hardware_profiles.safe_yaml import printable
 from simulator.token_log import Floats, Ints
 
 MAX_COUNT = 2**31 - 1
@@ -167,9 +168,7 @@ class Node:
 
 def listed(keys: Iterable[str], limit: int = 12, width: int = 200) -> str:
     """The first keys of an object as messages list them, on one line."""
-    text = ", ".join(islice(keys, limit)) or "no keys"
-    text = text if text.isprintable() else repr(text)[1:-1]
-    return text if len(text) <= width else text[: width - 1] + "…"
+    return printable(", ".join(islice(keys, limit)) or "no keys", width)
 
 
 def shown(value: object, width: int = 40) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from experiments.module_command import run_module
 
 DEFAULT_STORE = Path("results/paper/store")
 PARTIAL_OUT = Path("results/paper/page")
@@ -34,8 +35,4 @@ def paper(
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(app(prog_name="python -m experiments.paper", standalone_mode=False))
-    except (ValueError, OSError) as error:
-        print(f"experiments.paper: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+    run_module(app, "experiments.paper")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from experiments.module_command import run_module
 
 HOME = Path(__file__).parent
 QUICK_OUT = Path("results/trust")
@@ -39,8 +40,4 @@ def trust(
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(app(prog_name="python -m experiments.trust", standalone_mode=False))
-    except (ValueError, OSError) as error:
-        print(f"experiments.trust: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+    run_module(app, "experiments.trust")

@@ -13,6 +13,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from experiments.module_command import run_module
 from experiments.trust.fuzz_session import fuzz_target, keep, last_input, scratch
 
 DEFAULT_OUT = Path("results/fuzz")
@@ -101,8 +102,4 @@ def _in_own_process(name: str, inputs: int, seed: int, out: Path, plain: bool) -
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(app(prog_name="python -m experiments.trust.fuzz", standalone_mode=False))
-    except (ValueError, OSError) as error:
-        print(f"experiments.trust.fuzz: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+    run_module(app, "experiments.trust.fuzz")

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 import typer
 
+from experiments.module_command import run_module
 from experiments.trust.markdown import table
 from experiments.trust.mutants import Mutant, mutants, mutate
 
@@ -151,7 +152,12 @@ def main(
     limit: Annotated[float, typer.Option(help="Seconds for the tests of a mutant.")] = 120.0,
 ) -> None:
     """Print what becomes of each mutant, and a table at the end."""
-    tests = ClosestTests(coverage, durations)
+    try:
+        tests = ClosestTests(coverage, durations)
+    except LookupError as error:
+        raise ValueError(f"a file lacks {error}") from None
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{durations}: {error}") from None
     judged = []
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
@@ -163,9 +169,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(app(prog_name="python -m experiments.trust.mutation", standalone_mode=False))
-    except (ValueError, LookupError, OSError, ElementTree.ParseError) as error:
-        words = f"a file lacks {error}" if isinstance(error, LookupError) else " ".join(str(error).split())
-        print(f"experiments.trust.mutation: {words}", file=sys.stderr)
-        sys.exit(2)
+    run_module(app, "experiments.trust.mutation")
