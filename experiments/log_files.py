@@ -38,6 +38,7 @@ class _Header(BaseModel):
     tables: list[Literal["segments", "runs", "events", "measured", "delivered"]]
     class_names: tuple[str, ...] = Field(strict=False)
     window: float
+    until: float | None = Field(None, allow_inf_nan=False)
     total_blocks: int
     meta: dict[str, Any]
     counters: dict[str, float]
@@ -82,6 +83,7 @@ def load_log(folder: str | Path) -> TokenLog:
         reason=tuple(texts(path, requests, "reason")),
         class_names=header.class_names,
         window=header.window,
+        until=header.until,
         total_blocks=header.total_blocks,
         meta=header.meta,
         counters=header.counters,
@@ -102,6 +104,7 @@ def _request_table(log: TokenLog) -> pa.Table:
         "tables": [name for name in (*_TABLES, *_RAGGED) if getattr(log, name) is not None],
         "class_names": list(log.class_names),
         "window": log.window,
+        "until": log.until,
         "total_blocks": log.total_blocks,
         "meta": dict(log.meta),
         "counters": {name: float(value) for name, value in log.counters.items()},

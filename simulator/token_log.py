@@ -131,7 +131,8 @@ class TokenLog:
 
     A simulated run has `segments` (+ `runs`, `events`); a measured one has `measured` token times. `delivered`
     is there only if tokens reached the user at other times than they were generated; it has as many.
-    `window` is the length of the arrival window, seconds. `total_blocks` is the KV capacity (0: unknown).
+    `window` is the length of the arrival window, seconds. `until`: the run is known to have gone on until then,
+    whatever its columns show (None: that is all that is known). `total_blocks` is the KV capacity (0: unknown).
     `meta` says what was run; `counters` how it went (decisions, busy time, …) and is no part of equality.
     """
 
@@ -150,6 +151,7 @@ class TokenLog:
     events: RequestEvents | None = None
     measured: TokenTimes | None = None
     delivered: TokenTimes | None = None
+    until: float | None = None
     total_blocks: int = 0
     meta: Mapping[str, Any] = field(default_factory=dict)
     counters: Mapping[str, float] = field(default_factory=dict)

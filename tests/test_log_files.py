@@ -1,5 +1,6 @@
 """Token logs on disk read back identically, or the file that is wrong is named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ def measured(times: list[list[float]], delivered: bool = False) -> TokenLog:
         simulated(limits=EngineLimits(max_model_len=500), oversize="reject"),
         measured([[1.0, 2.0], [], [0.1]], delivered=True),
         measured([[], []]),
+        replace(measured([[1.0], []]), until=2.5),
         measured([]),
     ],
 )

@@ -19,9 +19,12 @@ from experiments.table import class_table
 from policies import make_policy
 from simulator import simulate
 from simulator.metrics import SLO, User, class_values, per_request, summary_values
+from simulator.metrics.periods import last_event
 from simulator.metrics.selection import of_requests
 from simulator.workload import PoissonArrivals, RequestClass, load_length_table, mixed_workload
 from simulator.workload.mixed import draw_classes
+from tests.hand_logs import log_of
+from tests.hand_logs import rows as hand_rows
 from tests.support import Machine, a100_like
 
 CHAT = RequestClass(name="chat", lengths="sharegpt", share=3, slo=SLO(ttft=1.0, tbt=0.05), speed="age")
@@ -99,9 +102,21 @@ def test_requests_alone_keep_their_tokens_and_events(log):
 
 def test_all_requests_are_the_whole_run(log):
     everyone = of_requests(log, np.arange(log.num_requests))
-    assert everyone == log
+    assert everyone == replace(log, until=last_event(log))
     measured = replace(log, measured=log.token_times(), segments=None, runs=None, events=None)
-    assert of_requests(measured, np.arange(log.num_requests)) == measured
+    assert of_requests(measured, np.arange(log.num_requests)) == replace(measured, until=last_event(log))
+
+
+@settings(deadline=None)
+@given(hand_rows(min_size=1), st.data())
+def test_a_measured_run_ends_for_every_class_when_it_ends(rows, data):
+    kinds = st.lists(st.integers(0, 1), min_size=len(rows), max_size=len(rows))
+    log = log_of(rows, request_class=np.array(data.draw(kinds)), class_names=("chat", "code"))
+    slo = SLO(ttft=1.0)
+    together, apart = per_request(log, slo), per_request(log, {"chat": slo, "code": slo})
+    pd.testing.assert_frame_equal(apart, together)
+    total = sum(values["smooth_goodput_tokens_per_s_window"] for values in class_values(log, slo).values())
+    assert total == pytest.approx(summary_values(log, slo)["smooth_goodput_tokens_per_s_window"])
 
 
 def test_classes_add_up_to_the_run(log):

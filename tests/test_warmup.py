@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from experiments.aggregate import Row, rows
@@ -147,6 +147,7 @@ def test_a_warmup_that_removes_nobody_changes_nothing(requests):
 
 @settings(deadline=None)
 @given(hand_rows(min_size=1), st.integers(0, 100))
+@example([row(6.25, [101.0], end=201.5), row(7.0, [], UNFINISHED)], 7)  # who is removed is the last to end
 def test_the_columns_of_who_is_left_are_those_of_the_whole_run(requests, since):
     log = log_of([*requests, row(200.0, [201.0])])
     user = User(speed="age")

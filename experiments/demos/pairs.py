@@ -51,13 +51,12 @@ class Pair:
 
 
 class Users(NamedTuple):
-    """Some of the users of a run: their own log, who they are, their tokens, and the end of the whole run."""
+    """Some of the users of a run: their own log, who they are and their tokens."""
 
     log: TokenLog
     user: User
     tokens: TokenTimes
     speed: Floats
-    end: float
 
     def smooth_goodput(self, abandonment: Abandonment, patience: float | None = None) -> float:
         """What they add to smooth goodput over the arrival window by a reading of a drop, tokens/s.
@@ -66,7 +65,7 @@ class Users(NamedTuple):
         """
         patience = self.user.patience if patience is None else patience
         user = self.user.model_copy(update={"abandonment": abandonment, "patience": patience})
-        until = waits_until(user, self.log.arrival, self.log.status, self.log.end, self.end)
+        until = waits_until(user, self.log.arrival, self.log.status, self.log.end, last_event(self.log))
         idle = user_idle_latency(self.tokens, self.log.arrival, self.speed, user.origin, until)
         return smooth_goodput(benefit(idle, np.diff(self.tokens.offsets), user), self.log.window)
 
@@ -74,7 +73,7 @@ class Users(NamedTuple):
 def users(log: TokenLog, user: User, ids: Ints) -> Users:
     """The users of the requests `ids`, which are ascending."""
     some, user = of_requests(log, ids), user_of_requests(user, log, ids)
-    return Users(some, user, some.token_times(), user.speeds(len(ids)), last_event(log))
+    return Users(some, user, some.token_times(), user.speeds(len(ids)))
 
 
 def run_pair(study: StudySpec, rate: float, seed: int) -> Pair:

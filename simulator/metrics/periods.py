@@ -12,11 +12,13 @@ from simulator.token_log import TokenLog
 
 
 def last_event(log: TokenLog) -> float:
-    """Time of the last arrival, iteration, token or end of a request, seconds; NaN if there is none."""
+    """Time of the last arrival, iteration, token or end of a request, or `until`, seconds; NaN if there is none."""
     times = [log.arrival, log.end[np.isfinite(log.end)]]
     times += [tokens.times for tokens in (log.measured, log.delivered) if tokens is not None]
     if log.runs is not None:
         times.append(log.runs.ends(slice(-1, None)))
+    if log.until is not None:
+        times.append(np.array([log.until]))
     return max((float(column.max()) for column in times if len(column)), default=float("nan"))
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from simulator.metrics.periods import last_event
 from simulator.metrics.user import User
 from simulator.token_log import Floats, Ints, RequestEvents, Segments, TokenLog, TokenTimes
 
@@ -17,8 +18,8 @@ _COLUMNS = ("arrival", "prompt_length", "output_length", "status", "end", "reque
 def of_requests(log: TokenLog, ids: Ints) -> TokenLog:
     """The log of these requests alone, renumbered from 0 in their order, which is ascending.
 
-    The iterations are those of the whole run: the others were there. So utilisation and peak KV stay the run's,
-    while the queue is that of these requests. Counters are left out.
+    The iterations are those of the whole run, and so is its end: the others were there. So utilisation and peak KV
+    stay the run's, while the queue is that of these requests. Counters are left out.
     """
     place = np.full(log.num_requests, -1, dtype=np.int64)
     place[ids] = np.arange(len(ids))
@@ -30,6 +31,7 @@ def of_requests(log: TokenLog, ids: Ints) -> TokenLog:
         events=_rows_of(log.events, place),
         measured=_ragged_of(log.measured, ids),
         delivered=_ragged_of(log.delivered, ids),
+        until=last_event(log) if log.num_requests else log.until,
         counters={},
     )
 
