@@ -167,10 +167,10 @@ def test_bailian_types_are_request_classes(write):
 
 def test_time_zones_are_taken_into_account(write):
     rows = (
-        "TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10T02:00:00+02:00,1,1\n2024-05-10 00:00:01Z,2,1\n"
-        "2024-05-09 18:30:02.5-0530,3,1\n"
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10T02:00:00+02,1,1\n2024-05-10 00:00:01Z,2,1\n"
+        "2024-05-09 18:30:02.5-0530,3,1\n2024-05-10 03:00:03+03:00,4,1\n"
     )
-    assert read_trace(write(rows)).arrival.tolist() == [0.0, 1.0, 2.5]
+    assert read_trace(write(rows)).arrival.tolist() == [0.0, 1.0, 2.5, 3.0]
 
 
 def test_a_file_of_lengths_needs_arrivals(write):

@@ -17,9 +17,9 @@ _INT64 = range(-(2**63), 2**63)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _DATETIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T]([0-9]{2}(?::[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?)"
-    r"(?:(Z)|([+-])([0-9]{2}):?([0-9]{2}))?)?"
+    r"(?:(Z)|([+-])([0-9]{2})(?::?([0-9]{2}))?)?)?"
 )
-_ZONE = re.compile(r"(Z|[+-][0-9]{2}:?[0-9]{2})$")
+_ZONE = re.compile(r"[ T][0-9:.]+(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)$")
 
 
 def read_header(file: TraceFile) -> list[str]:
@@ -152,5 +152,5 @@ class _DatetimeParser:
         if self._zoned not in (None, zoned):
             raise ValueError(f"has {'a' if zoned else 'no'} time zone, unlike the rows above")
         self._zoned = zoned
-        offset = int(f"{sign}1") * (60 * int(hours) + int(minutes)) if sign else 0
+        offset = int(f"{sign}1") * (60 * int(hours) + int(minutes or 0)) if sign else 0
         return np.datetime64(f"{date}T{time or '00'}", "ns") - np.timedelta64(offset, "m")
