@@ -51,6 +51,8 @@ def test_best_is_all_tokens_less_a_wait_that_nobody_can_spare_the_user():
     assert best_benefits(tokens, one_a_second, User(alpha=0.1)) == pytest.approx([4 - 0.1 * 5.0])
     assert best_benefits(tokens, one_a_second, User(alpha=9.0)) == pytest.approx([0.0])
     assert best_benefits(tokens, one_a_second, User(alpha=9.0, origin="first_token")) == pytest.approx([4.0])
+    two_a_second = np.array([2.0])
+    assert best_benefits(tokens, two_a_second, user) == pytest.approx([3 - 0.5 * 2.5])  # the first is due at 0.5 s
 
 
 @settings(deadline=None)
@@ -73,7 +75,7 @@ def test_nobody_is_worth_more_who_gets_the_tokens_later_or_fewer_of_them(gaps, d
 
 
 def test_share_is_undefined_without_a_bound():
-    assert share_of_bound(1.0, 4.0) == 0.25
+    assert share_of_bound(0.125, 0.5) == 0.25
     assert np.isnan(share_of_bound(1.0, 0.0))
 
 

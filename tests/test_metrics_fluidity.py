@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from simulator.metrics import fluid_token_rate
 from simulator.metrics.fluidity import fluidity_index, smallest_tbt
+from simulator.token_log import TokenLog
 from tests import hand_logs, slow_metrics
 from tests.hand_logs import DROPPED, FAILED, UNFINISHED, log_of, row
 
@@ -109,6 +110,25 @@ def test_the_fluid_token_rate_is_that_of_the_slowest_request_that_must_be_fluid(
     assert fluid_token_rate(log_of([*fast, slow])) == 32.0
     assert fluid_token_rate(log_of([*fast, slow]), share=1.0) == 4.0
     assert fluid_token_rate(log_of([slow])) == 4.0
+
+
+@pytest.mark.parametrize(("share", "needed"), [(0.01, 1), (0.025, 3), (0.07, 7), (0.29, 29), (0.5, 50), (1.0, 100)])
+def test_a_share_is_of_whole_requests(share, needed):
+    due_after = [row(0.0, [0.1, 0.1 + i / 64]) for i in range(1, 101)]
+    assert fluid_token_rate(log_of(due_after), share=share) == pytest.approx(64 / needed)
+
+
+def test_a_rate_is_judged_by_what_counts_as_fluid():
+    halting = log_of([row(0.0, [0.1, 0.225, 0.35, 0.975])])
+    assert fluid_token_rate(halting) == pytest.approx(3 / 0.875)  # nobody may miss: the fourth is due then
+    assert fluid_token_rate(halting, fluid=0.5) == pytest.approx(6 / 0.875)  # it may miss three: 3 of 6 are met
+
+
+def test_the_rate_of_a_run_that_is_read_in_parts_is_that_of_the_whole(monkeypatch):
+    rows = [row(float(i), [i + 0.1, i + 0.1 + i / 64, i + 0.2 + i / 32]) for i in range(1, 9)]
+    whole = fluid_token_rate(log_of(rows), share=0.5)
+    monkeypatch.setattr(TokenLog, "chunks", lambda log, _: [(0, 2), (2, 7), (7, log.num_requests)])
+    assert fluid_token_rate(log_of(rows), share=0.5) == whole
 
 
 @pytest.mark.parametrize("status", [DROPPED, FAILED, UNFINISHED])
