@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: compare figures paper trust test test-all lint clean
+.PHONY: compare figures paper trust test explore test-all lint clean
 
 compare: $(VENV)/installed  ## run the main job: both policies, several rates, a few seeds
 	$(BIN)/smoothserve compare
@@ -22,6 +22,9 @@ trust: $(VENV)/installed  ## the pages that compare with theory, with measuremen
 
 test: $(VENV)/installed-test lint  ## lint, types, import contract and every test
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+explore: $(VENV)/installed-test  ## property tests alone, on examples that are new each time, and ten times as many
+	$(BIN)/python -m pytest -n $(WORKERS) -m "hypothesis and not slow" --hypothesis-profile=new
 
 test-all: $(VENV)/installed-all  ## what make test leaves out: Ray and Dask clusters, many kills, lessons in Chromium, fuzzing
 	$(BIN)/python -m pytest -m slow

@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from simulator import TokenLog
 from simulator.recorder import Recorder
 from tests.support import check_littles_law
+
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("new", max_examples=1000, deadline=None)
+settings.load_profile("same")
+"""Of the same code the tests make the same of it; `make explore` draws other examples, and more."""
 
 
 @pytest.fixture(scope="session")
