@@ -65,7 +65,9 @@ def test_parse_reads_back_what_spell_writes(ttft, tbt, tpot, e2e, speed):
 @pytest.mark.parametrize(
     ("texts", "complaint"),
     [
-        ("tfft:100", "'tfft:100': unknown bound 'tfft'"),
+        ("tfft:100", "'tfft:100': unknown bound 'tfft'; known: ttft, tbt, "),
+        ("a/ttft:100", "'a/ttft:100': unknown bound 'a/ttft'"),
+        ("ttft:1:2", "'1:2' is not a number"),
         ("ttft:-1", "'-1' must be finite and ≥ 0"),
         ("ttft:nan", "'nan' must be finite"),
         ("ttft:inf", "'inf' must be finite"),
@@ -79,7 +81,7 @@ def test_parse_reads_back_what_spell_writes(ttft, tbt, tpot, e2e, speed):
         ("ttft:1,", "'' is not of the form"),
         (["ttft:1", "ttft:2"], "'ttft:2': ttft is bounded twice"),
         ("tbt:1,itl:2", "'itl:2': tbt is bounded twice"),
-        ([], "at least one bound"),
+        ([], "^an SLO needs at least one bound, such as ttft:1000$"),
         ("distserve/chat-12b", "unknown SLO preset 'distserve/chat-12b'; did you mean distserve/chat-13b"),
         ("ttft:1,distserve/chat-13b", "'distserve/chat-13b': ttft is bounded twice"),
     ],

@@ -202,9 +202,10 @@ def test_the_default_user_is_the_papers_reader_who_waits_a_minute():
 
 def test_the_summary_is_one_row_and_every_column_is_in_the_readme():
     log = log_of([row(0.0, [1.0, 2.0])])
-    frame = summarize(log, SLO_OF_ALL)
+    slow = User(speed=0.25)
+    frame = summarize(log, SLO_OF_ALL, slow)
     assert frame.shape[0] == 1
-    assert frame.iloc[0].to_dict() == pytest.approx(summary_values(log, SLO_OF_ALL), nan_ok=True)
+    assert frame.iloc[0].to_dict() == pytest.approx(summary_values(log, SLO_OF_ALL, slow), nan_ok=True)
     readme = (Path(simulator.metrics.__file__).parent / "README.md").read_text(encoding="utf-8")
     for name in (*frame.columns, *per_request(log).columns):
         family = re.sub(r"_(mean|p50|p90|p99|p10|p1)$", "_*", name)

@@ -18,7 +18,7 @@ from experiments.study_files import make_study
 from experiments.table import class_table
 from policies import make_policy
 from simulator import simulate
-from simulator.metrics import SLO, User, class_values, per_request, summary_values
+from simulator.metrics import SLO, QoE, User, class_values, per_request, summary_values
 from simulator.metrics.periods import last_event
 from simulator.metrics.selection import of_requests
 from simulator.workload import PoissonArrivals, RequestClass, load_length_table, mixed_workload
@@ -109,14 +109,27 @@ def test_all_requests_are_the_whole_run(log):
 
 @settings(deadline=None)
 @given(hand_rows(min_size=1), st.data())
-def test_a_measured_run_ends_for_every_class_when_it_ends(rows, data):
-    kinds = st.lists(st.integers(0, 1), min_size=len(rows), max_size=len(rows))
-    log = log_of(rows, request_class=np.array(data.draw(kinds)), class_names=("chat", "code"))
-    slo = SLO(ttft=1.0)
-    together, apart = per_request(log, slo), per_request(log, {"chat": slo, "code": slo})
+def test_users_of_a_measured_run_get_the_same_whether_their_class_is_looked_at_or_all(rows, data):
+    def for_each(values):
+        return data.draw(st.lists(st.sampled_from(values), min_size=len(rows), max_size=len(rows)))
+
+    log = log_of(rows, request_class=np.array(for_each([0, 1])), class_names=("chat", "code"))
+    log = replace(log, delivered=log.measured._replace(times=log.measured.times + 0.25))
+    slo, user = SLO(ttft=1.0), User(speed="age", qoe=QoE(ttft=for_each([0.5, 4.0])))
+    together, apart = per_request(log, slo, user), per_request(log, {"chat": slo, "code": slo}, user)
     pd.testing.assert_frame_equal(apart, together)
-    total = sum(values["smooth_goodput_tokens_per_s_window"] for values in class_values(log, slo).values())
-    assert total == pytest.approx(summary_values(log, slo)["smooth_goodput_tokens_per_s_window"])
+    since = data.draw(st.sampled_from([None, 30.0]))
+    whole, classes = summary_values(log, slo, user, since), class_values(log, slo, user, since)
+    for name in ("num_requests", "smooth_goodput_tokens_per_s_window", "effective_tokens_per_s_window"):
+        assert sum(values[name] for values in classes.values()) == pytest.approx(whole[name], nan_ok=True), name
+
+
+def test_a_run_of_one_class_may_have_slos_by_class(log):
+    ids = np.flatnonzero(log.request_class == 0)
+    alone = replace(of_requests(log, ids), class_names=("chat",))
+    assert alone.counters == {}
+    slo_met = per_request(alone, {"chat": CHAT.slo})["slo_met"]
+    assert slo_met.tolist() == per_request(log, CHAT.slo)["slo_met"][ids].tolist()
 
 
 def test_classes_add_up_to_the_run(log):
@@ -135,6 +148,13 @@ def test_each_class_is_judged_by_its_own_slo(log):
     code = log.request_class == 1
     assert met[code].tolist() == per_request(log, CODE.slo)["slo_met"][code].tolist()
     assert met[~code].tolist() == per_request(log, CHAT.slo)["slo_met"][~code].tolist()
+
+
+def test_a_class_without_an_slo_has_no_goodput(log):
+    chat, code = class_values(log, {"chat": CHAT.slo}).values()
+    assert chat["slo_attainment"] > 0.0
+    assert isnan(code["slo_attainment"])
+    assert isnan(code["goodput_requests_per_s_window"])
 
 
 def test_one_slo_for_all_is_the_same_by_class(log):
