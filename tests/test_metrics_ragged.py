@@ -98,6 +98,11 @@ def test_few_gaps_have_exact_quantiles_and_many_are_within_their_stated_error(ch
     assert coarse.quantiles(q) == pytest.approx(expected, rel=2**-11 * (1 + 1e-9), abs=1e-300, nan_ok=True)
 
 
+def test_as_many_gaps_as_are_kept_one_by_one_are_exact():
+    assert GapSample(3, max_exact=3).exact
+    assert not GapSample(4, max_exact=3).exact
+
+
 @pytest.mark.parametrize("gap", [-0.5, float("nan")])
 def test_token_times_that_run_backwards_are_refused(gap):
     with pytest.raises(ValueError, match=f"{gap} s after the one before it"):

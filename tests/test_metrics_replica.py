@@ -41,6 +41,13 @@ def test_utilisation_is_busy_time_over_the_span():
     assert math.isnan(replica.peak_kv(replace(log, total_blocks=0)))
 
 
+def test_what_was_held_until_the_moment_that_the_span_begins_is_none_of_it():
+    runs = runs_of((0.0, 2, 1.0, 9, 9), (2.0, 1, 1.0, 3, 4))
+    log = log_of([row(2.0, [3.0])], runs=runs, total_blocks=10)
+    assert replica.peak_kv(log) == 0.4
+    assert replica.utilisation(log) == 1.0
+
+
 def test_mean_queue_counts_the_wait_for_admission_and_after_preemption():
     log = log_of(
         [row(0.0, [8.0]), row(1.0, [10.0]), row(2.0, [], DROPPED, 6.0)],
@@ -103,6 +110,14 @@ def test_a_burst_that_is_being_worked_off_is_not_unstable_though_it_drains_late(
     log = fifo(arrival, service=0.45)
     assert last_event(log) - 199.5 > 0.1 * log.window
     assert replica.is_unstable(log) is False
+
+
+def test_a_backlog_is_judged_by_the_runs_own_length():
+    assert replica.is_unstable(fifo([i / 1024 for i in range(400)], service=1 / 512)) is True
+
+
+def test_a_backlog_that_was_gone_before_the_last_request_came_is_not_unstable():
+    assert replica.is_unstable(fifo([*(i / 2 for i in range(400)), 1000.0], service=1.0)) is False
 
 
 def test_no_requests_and_one_are_no_trend():

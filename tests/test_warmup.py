@@ -131,6 +131,8 @@ def test_an_iteration_that_runs_across_the_start_counts_for_what_is_left_of_it()
 def test_the_window_starts_with_the_first_arrival_that_is_left_and_nothing_is_left_of_nothing():
     assert without_warmup(TIMELINE, 2.0).arrival.tolist() == [2.0, 4.0, 6.0]  # who arrives at the cut is kept
     assert without_warmup(TIMELINE, 2.0).window == 4.0
+    later = replace(TIMELINE, arrival=TIMELINE.arrival + 10.0)
+    assert without_warmup(later, 14.0).window == 2.0
     nothing = summary_values(TIMELINE, since=7.0)
     assert nothing["num_requests"] == 0
     assert math.isnan(nothing["mean_queue"])
