@@ -137,6 +137,9 @@ def test_the_span_of_a_log_runs_to_its_last_event_of_any_kind():
     assert span(log_of([row(1.0, [2.0]), row(4.0, [], UNFINISHED)])) == 3.0
     assert span(log_of([row(1.0, [2.0], DROPPED, 9.0)])) == 8.0
     assert math.isnan(span(log_of([])))
+    assert math.isnan(last_event(log_of([])))
+    for runs in (runs_of((1.0, 2, 3.0, 3, 4)), runs_of((1.0, 1, 0.5, 3, 4), (2.0, 2, 2.5, 3, 4))):
+        assert span(log_of([row(1.0, [2.0])], runs=runs)) == 6.0
 
 
 @given(st.lists(st.integers(0, 20), min_size=3, max_size=9))

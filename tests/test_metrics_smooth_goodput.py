@@ -95,6 +95,7 @@ def test_f_maps_idle_latency_to_what_is_lost():
     idle, n = np.array([0.0, 1.0, 4.0]), np.array([10, 10, 0])
     assert benefit(idle, n, User(alpha=2.5)).tolist() == [10.0, 7.5, -10.0]
     assert benefit(idle, n, User(alpha=0.5, f="share", l0=2.0)).tolist() == [10.0, 7.5, 0.0]
+    assert benefit(idle, n + 8, User(alpha=0.5, f="share", l0=2.0)).tolist() == [18.0, 13.5, 4.0]
     assert benefit(idle, n, User(alpha=1, f=lambda late, n: late**2 + n)).tolist() == [0.0, -1.0, -16.0]
 
 

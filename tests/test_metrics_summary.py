@@ -160,6 +160,7 @@ def test_the_deadlines_of_the_fluidity_are_the_slos_and_etalons_where_it_has_non
     for slo, fluid in ((None, 2 / 5), (SLO(ttft=0.05), 1 / 6), (SLO(tbt=0.25), 1.0), (SLO(e2e=9), 2 / 5)):
         assert per_request(log, slo)["fluidity"].tolist() == [fluid]
     assert per_request(log, SLO(tbt=0.0))["fluidity"].isna().all()
+    assert per_request(log, SLO(tbt=1e-9))["fluidity"].notna().all()
 
 
 def test_shares_that_did_well_are_of_all_sent_and_of_the_finished():
@@ -219,6 +220,12 @@ def test_the_summary_is_one_row_and_every_column_is_in_the_readme():
     for name in (*frame.columns, *per_request(log).columns):
         family = re.sub(r"_(mean|p50|p90|p99|p10|p1)$", "_*", name)
         assert f"`{name}`" in readme or f"`{family}`" in readme, name
+
+
+def test_a_token_time_that_is_none_is_refused_by_its_request():
+    log = log_of([row(0.0, []), row(0.0, [1.0, 2.0]), row(0.0, [NAN], FINISHED, 3.0)])
+    with pytest.raises(ValueError, match="^request 2: a token time is nan, which is no time$"):
+        summary_values(log)
 
 
 def test_per_request_says_status_and_class_in_words():

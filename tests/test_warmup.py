@@ -122,6 +122,12 @@ def test_what_is_left_is_judged_as_by_hand():
     assert values["scheduling_delay_mean"] == (0.5 + 4.0) / 2
 
 
+def test_who_waited_is_said_of_each_request_that_is_left():
+    kept = per_request(without_warmup(TIMELINE, 3.0))
+    assert kept["scheduling_delay"].tolist() == [0.5, 4.0]
+    assert kept["num_preemptions"].tolist() == [0, 0]
+
+
 def test_an_iteration_that_runs_across_the_start_counts_for_what_is_left_of_it():
     values = summary_values(TIMELINE, since=5.0)
     assert (values["num_requests"], values["span"]) == (1, 6.0)
