@@ -76,13 +76,13 @@ def choose_depths(need: Sequence[float], acceptance: float, max_depth: int, budg
 
     need: tokens that each should get, of which the target adds one without a draft. budget: drafts in all.
     """
-    expected = [expected_tokens(acceptance, depth) for depth in range(max_depth + 1)]
+    expected = [expected_tokens(acceptance, depth) for depth in range(max_depth)]
     by_need = sorted(range(len(need)), key=need.__getitem__, reverse=True)  # equal ones stay in order
     depths = [0] * len(need)
     for i in by_need:
         if need[i] <= 1.0 or not budget:
             break
-        depths[i] = min(bisect_left(expected, need[i]), max_depth, budget)
+        depths[i] = min(bisect_left(expected, need[i]), budget)
         budget -= depths[i]
     for depth in range(max_depth):
         if not budget:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Any, Literal
 
@@ -84,8 +84,6 @@ def admissible(view: ReplicaView, order: Iterable[RequestState], num_seqs: int |
         prefill[request.id] = tokens
         free -= blocks
         budget -= tokens
-        if budget <= 0:
-            break
     return prefill
 
 
@@ -109,7 +107,31 @@ def last_of_running(view: ReplicaView, order: Callable[[RequestState], Any] = by
     return victims
 
 
+def fewest_that_make_room(
+    view: ReplicaView,
+    expendable: Sequence[RequestState],
+    missing: int,
+    gives: Callable[[KVCache, RequestState], int],
+) -> list[int] | None:
+    """Ids of the fewest, from the end of `expendable`, whose preemption leaves a seat and `missing` more blocks.
+
+    gives: blocks that the preemption of one gives back. None if that of all does not leave enough.
+    """
+    no_seat = len(view.running) >= view.limits.max_num_seqs
+    victims: list[int] = []
+    for victim in reversed(expendable):
+        if missing <= 0 and (victims or not no_seat):
+            break
+        victims.append(victim.id)
+        missing -= gives(view.kv, victim)
+    return None if missing > 0 or (no_seat and not victims) else victims
+
+
+def held(kv: KVCache, request: RequestState) -> int:
+    """Blocks that its preemption gives back."""
+    return kv.blocks_for(request.num_computed_tokens)
+
+
 def relief(kv: KVCache, request: RequestState) -> int:
     """Blocks that its preemption gives back, and the one that its next token would have taken."""
-    cached = request.num_computed_tokens
-    return kv.blocks_for(cached) + (request.decoding and cached % kv.block_size == 0)
+    return held(kv, request) + (request.decoding and request.num_computed_tokens % kv.block_size == 0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, PrivateAttr
 
-from policies.ordering import Victims
+from policies.ordering import fewest_that_make_room, held
 from policies.prefill_first import PrefillFirst
 from simulator.policy import NONE, OraclePolicy, ReplicaView, StepPlan
 from simulator.request import RequestState
@@ -53,14 +53,7 @@ class SrptOracle(PrefillFirst, OraclePolicy):
         length = self._output_length
         longer = [r for r in view.running.values() if length[r.id] - r.num_generated_tokens > remaining]
         longer.sort(key=self._order)
-        seats = view.limits.max_num_seqs - len(view.running)
-        missing = kv.blocks_for(tokens) + kv.watermark_blocks - kv.free
-        victims: Victims = {}
-        while longer and (seats < 1 or missing > 0):
-            victim = longer.pop()
-            victims[victim.id] = "recompute"
-            missing -= kv.blocks_for(victim.num_computed_tokens)
-            seats += 1
-        if seats < 1 or missing > 0:
+        victims = fewest_that_make_room(view, longer, kv.blocks_for(tokens) + kv.watermark_blocks - kv.free, held)
+        if victims is None:
             return None
-        return StepPlan(prefill={first.id: tokens}, decode=NONE, preempt=victims)
+        return StepPlan(prefill={first.id: tokens}, decode=NONE, preempt=dict.fromkeys(victims, "recompute"))

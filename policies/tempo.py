@@ -159,6 +159,4 @@ def _replace(view: ReplicaView, newcomers: Sequence[RequestState], expendable: l
         victims.update((expendable.pop().id, "recompute") for _ in range(num_victims))
         prefill[request.id] = tokens
         seats, free, budget = seats_then - 1, free_then - blocks, budget - tokens
-        if budget <= 0:
-            break
     return StepPlan(prefill=prefill, decode=NONE, preempt=victims) if prefill else None

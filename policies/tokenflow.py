@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pydantic import Field
 
 from policies.deadlines import prefill_time
-from policies.ordering import admissible, last_of_running
+from policies.ordering import admissible, fewest_that_make_room, held, last_of_running, relief
 from policies.promise import PromiseKeeper
 from policies.targets import reading_speed
 from simulator.policy import DECODE_ALL, NONE, Preemption, ReplicaView, StepPlan
@@ -70,18 +70,11 @@ class TokenFlow(PromiseKeeper):
 
     def _displace(self, view: ReplicaView, newcomer: RequestState) -> StepPlan | None:
         """`newcomer` in place of the fewest full buffers, the fullest first; None if they do not make room enough."""
-        kv = view.kv
         full = [r for r in view.running.values() if self.buffer(r, view.now) > self.preempt_above]
         full.sort(key=self._by_buffer(view).get)
-        seats = view.limits.max_num_seqs - len(view.running)
-        missing = _blocks_to_start(view, newcomer) + kv.watermark_blocks - kv.free
-        victims: list[int] = []
-        while full and (seats < 1 or missing > 0):
-            victim = full.pop()
-            victims.append(victim.id)
-            missing -= kv.blocks_for(victim.num_computed_tokens)
-            seats += 1
-        if seats < 1 or missing > 0:
+        missing = _blocks_to_start(view, newcomer) + view.kv.watermark_blocks - view.kv.free
+        victims = fewest_that_make_room(view, full, missing, relief if newcomer.swapped_tokens else held)
+        if victims is None:
             return None
         preempt = self._swapped_if_cheaper(view, victims)
         if newcomer.swapped_tokens:

@@ -50,6 +50,7 @@ def test_need_counts_from_the_first_token() -> None:
     ahead = decoding(1, 8, 11, first=8.0, slo=SLO(tpot=0.25))
     view = view_of([ahead, behind], now=10.0, step_time=quarter, speculation=HALF)
     assert AdaServe(max_depth=2)._need(view) == {1: 1.0, 0: 2.0}
+    assert AdaServe(max_depth=2, token_budget=3).plan(view) == StepPlan(speculate={0: 1})
     assert AdaServe(max_depth=2, token_budget=4).plan(view) == StepPlan(speculate={0: 2})
     assert AdaServe(max_depth=2, token_budget=5).plan(view) == StepPlan(speculate={1: 1, 0: 2})
 

@@ -12,7 +12,8 @@ from policies import make_policy
 from policies.fair_share import FairShare
 from policies.ordering import SortedIds, relief
 from policies.srpt_oracle import SrptOracle
-from simulator import NONE, EngineLimits, EventKind, PolicyEvent, RequestState, StepPlan, simulate
+from policies.static_batching import StaticBatching
+from simulator import DECODE_ALL, NONE, EngineLimits, EventKind, PolicyEvent, RequestState, StepPlan, simulate
 from simulator.workload import Workload, with_predictions
 from tests.policy_views import decoding, request, view_of
 from tests.support import ConstantLatency, Machine, workload
@@ -39,6 +40,12 @@ def test_a_static_batch_is_filled_by_several_prefills() -> None:
     assert tokens(log) == [[1.0, 3.0], [1.0, 3.0], [2.0, 3.0]]
 
 
+def test_a_prefill_of_a_static_batch_decodes_nobody() -> None:
+    queue = [request(1, 16), request(2, 16)]
+    plan = StaticBatching().plan(view_of([decoding(0, 16, 1, 0.0)], queue, now=1.0, max_num_seqs=2))
+    assert plan == StepPlan(prefill={1: 16}, decode=NONE)
+
+
 @MODES
 def test_lcfs_serves_the_latest_first(leap: bool) -> None:
     load = workload([0.0, 0.25, 0.5, 0.75], 16, [2, 1, 1, 1])
@@ -62,7 +69,7 @@ def test_sjf_goes_by_the_prediction_whatever_the_truth() -> None:
     )
     log = second_by_second(load, "sjf_predicted", limits=ONE_SEAT)
     assert starts(log) == [0, 2, 3, 1]
-    with pytest.raises(ValueError, match="sjf_predicted: request 0 has no predicted output length"):
+    with pytest.raises(ValueError, match="request 0 has no predicted output length; give the workload some"):
         second_by_second(workload([0.0], 16, 1), "sjf_predicted")
 
 
@@ -116,6 +123,19 @@ def test_srpt_makes_room_beyond_the_watermark(watermark: int, victims: dict[int,
     view = view_of(runs, [first], now=1.0, num_blocks=6)
     view.kv.watermark_blocks = watermark
     assert policy._displacement(view) == StepPlan(prefill={2: 32}, decode=NONE, preempt=victims)
+
+
+@pytest.mark.parametrize(("output_length", "victims"), [(5, {1: "recompute"}), (6, {1: "recompute"}), (7, {})])
+def test_srpt_displaces_one_for_a_seat_and_nobody_with_as_little_to_come(
+    output_length: int, victims: dict[int, str]
+) -> None:
+    # with two tokens each of 8 and 9, request 0 has 6 to come and request 1 has 7
+    runs, first = [decoding(0, 30, 2, 0.0), decoding(1, 30, 2, 0.0)], request(2, 32)
+    policy = SrptOracle(preemptive=True)
+    policy.foresee([8, 9, output_length])
+    policy.on_event(PolicyEvent("arrival", 0.0, first))
+    plan = policy.plan(view_of(runs, [first], now=1.0, max_num_seqs=2))
+    assert plan == (StepPlan(prefill={2: 32}, decode=NONE, preempt=victims) if victims else DECODE_ALL)
 
 
 def test_srpt_minimises_the_mean_time_on_one_seat() -> None:
