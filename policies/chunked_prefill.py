@@ -40,8 +40,6 @@ class ChunkedPrefill(SchedulerPolicy):
         free = kv.free - kv.needed_next
         chunks: dict[int, int] = {}
         for request in view.prefilling.values():
-            if budget <= 0:
-                return chunks
             cached, left = request.num_computed_tokens, request.num_tokens_to_prefill
             room = (free + kv.blocks_for(cached)) * kv.block_size - cached
             chunk = min(left, budget, room)

@@ -25,9 +25,10 @@ class SlosServe(PromiseKeeper):
 
     Token n + 1 of a request is due n·TPOT after its first. A batch lasts until the earliest of these, or, for a
     request that is late, one TPOT of it; due requests decode a token each, the rest of it prefills: accepted requests
-    by deadline, then those who are late or rejected (best effort), in order of arrival. Everybody decodes if the
-    accepted prefills fit even so, or if there is nothing to prefill. An accepted request displaces best-effort ones
-    if it lacks a seat or blocks, the latest arrival first, for recomputation; so does a shortage of blocks.
+    by deadline, then those who are late or rejected (best effort): begun ones by deadline, the others in order of
+    arrival. Everybody decodes if the accepted prefills fit even so, or if there is nothing to prefill. An accepted
+    request displaces best-effort ones if it lacks a seat or blocks, the latest arrival first, for recomputation; so
+    does a shortage of blocks.
 
     A request is due if its token is, before a batch of the tightest TPOT could follow this one. TTFT is the SLO's, or
     else `slowdown` times the prefill alone. A request's tier is the looser one that its TPOT allows; the tighter one
@@ -103,7 +104,7 @@ class SlosServe(PromiseKeeper):
     # -- admission -------------------------------------------------------------------------------------------
 
     def _accepted(self, view: ReplicaView, begun: Sequence[RequestState], decodes: _Decodes) -> Iterable[int]:
-        waiting = [(d, r) for r in view.waiting.values() if (d := self.deadline(view, r)) >= view.now]
+        waiting = [(d, r) for r in view.waiting.values() if (d := self.deadline(view, r)) > view.now]
         if not waiting:
             return ()
         waiting.sort(key=lambda entry: (entry[0], entry[1].id))

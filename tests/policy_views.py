@@ -66,3 +66,10 @@ def view_of(
 def host_memory(num_blocks: int, seconds_per_token: float) -> SwapSpace:
     """Swap space of so many blocks of 16 tokens."""
     return SwapSpace(16.0 * num_blocks, HostLink(kv_bytes_per_token=1.0, bytes_per_s=1.0 / seconds_per_token), 16)
+
+
+def begin(view: ReplicaView, state: RequestState, cached: int) -> None:
+    """Let `state` run in `view`, with so many tokens of its prompt in the cache."""
+    state._cached = cached
+    view.kv.free -= view.kv.blocks_for(cached)
+    view.running[state.id] = view.prefilling[state.id] = state  # type: ignore[index]

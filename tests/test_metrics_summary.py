@@ -224,7 +224,7 @@ def test_the_summary_is_one_row_and_every_column_is_in_the_readme():
 
 def test_a_token_time_that_is_none_is_refused_by_its_request():
     log = log_of([row(0.0, []), row(0.0, [1.0, 2.0]), row(0.0, [NAN], FINISHED, 3.0)])
-    with pytest.raises(ValueError, match="^request 2: a token time is nan, which is no time$"):
+    with pytest.raises(ValueError, match=r"^request 2: a token time is nan, which is no time$"):
         summary_values(log)
 
 

@@ -62,6 +62,7 @@ def test_fcfs_prefills_whole_prompts_in_order_and_nothing_else() -> None:
 def test_fcfs_stops_at_the_first_that_does_not_fit() -> None:
     assert fcfs(view([100, 900, 10], max_num_batched_tokens=1000, max_num_seqs=9)).prefill == {0: 100, 1: 900}
     assert fcfs(view([100, 901, 10], max_num_batched_tokens=1000, max_num_seqs=9)).prefill == {0: 100}
+    assert fcfs(view([999, 1, 1], max_num_batched_tokens=1000, max_num_seqs=9)).prefill == {0: 999, 1: 1}
     assert fcfs(view([10, 10, 10], [5], max_num_seqs=3)).prefill == {1: 10, 2: 10}
     assert fcfs(view([10], [5], max_num_seqs=1)) is DECODE_ALL
     assert fcfs(view([160, 17, 16], num_blocks=12)).prefill == {0: 160, 1: 17}
@@ -107,6 +108,7 @@ def test_chunks_fill_what_the_decodes_leave_of_the_budget() -> None:
 def test_prefills_begun_come_before_new_ones() -> None:
     assert chunked(view([300], [], [(600, 512)])).prefill == {0: 88, 1: 300}
     assert chunked(view([300], [], [(2000, 512)])).prefill == {0: 512}
+    assert chunked(view([300], [50] * 12, [(2000, 512)]), 13).prefill == {12: 1}
 
 
 def test_a_new_prefill_leaves_the_blocks_of_those_begun() -> None:

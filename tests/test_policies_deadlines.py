@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from policies import make_policy
 from policies.deadlines import least_time_to_token, prefill_time
 from policies.edf import Edf
+from policies.promise import PromiseKeeper
 from simulator import Batch, EventKind, PolicyEvent, ReplicaView, RequestState, StepPlan, simulate
 from simulator.metrics.slo import SLO
 from simulator.workload import Workload
@@ -115,9 +116,27 @@ def test_of_two_that_are_due_together_the_longer_prompt_goes_first(leap: bool) -
         assert starts(log) == order
 
 
-def test_a_promise_ends_with_an_event_and_not_with_its_repetition() -> None:
+class Fickle(PromiseKeeper):
+    """Wants to be asked again after as many iterations as have been done."""
+
+    def decide(self, view: ReplicaView) -> StepPlan:
+        return StepPlan(replan_after=view.iteration)
+
+
+def test_a_promise_stands_until_it_is_due_or_blocks_are_short() -> None:
+    def at(iteration: int, num_blocks: int = 3) -> ReplicaView:  # two blocks are full, and the next token takes one
+        return view_of([decoding(0, 31, 2, first=0.0)], now=1.0, iteration=iteration, num_blocks=num_blocks)
+
+    policy = Fickle()
+    assert policy.plan(at(4)) == StepPlan(replan_after=4)
+    policy.on_event(PolicyEvent("plan", 1.0, plan=StepPlan(replan_after=4), iteration=4))
+    assert [policy.plan(at(iteration)).replan_after for iteration in (5, 7, 8)] == [4, 4, 8]
+    assert policy.plan(at(5, num_blocks=2)).replan_after == 5
+
+
+@pytest.mark.parametrize("plan", [StepPlan(replan_after=5), StepPlan(replan_at=2.0)])
+def test_a_promise_ends_with_an_event_and_not_with_its_repetition(plan: StepPlan) -> None:
     policy = make_policy("edf:tbt=1")
-    plan = StepPlan(replan_after=5)
     policy.on_event(PolicyEvent("plan", 0.0, None, plan, 10))
     policy.on_event(PolicyEvent("plan", 1.0, None, plan, 12))
     assert policy._promised_after == 10  # type: ignore[attr-defined]

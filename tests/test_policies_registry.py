@@ -40,8 +40,13 @@ def test_a_policy_that_cannot_be_is_refused_by_name(name: str, message: str) -> 
 
 
 def test_an_unknown_name_has_an_error_of_its_own() -> None:
-    with pytest.raises(UnknownPolicy, match="did you mean fcfs"):
+    with pytest.raises(UnknownPolicy, match=r"^unknown policy 'fcsf'; did you mean fcfs"):
         policy_class("fcsf")
+
+
+def test_what_is_no_parameter_is_refused_with_the_policy_that_was_asked_for() -> None:
+    with pytest.raises(ValueError, match=r"^policy 'fcfs:fast': 'fast' is not of the form parameter=value$"):
+        make_policy("fcfs:fast")
 
 
 def test_whoever_sees_output_lengths_says_so_in_its_name() -> None:

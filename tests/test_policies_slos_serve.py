@@ -1,81 +1,16 @@
-"""The admission program against brute force, and what slos_serve decides, worked out by hand."""
+"""What slos_serve decides, worked out by hand; times are dyadic."""
 
 from __future__ import annotations
 
-from itertools import chain, combinations
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from policies.admission_program import Candidate, Counts, admit
-from policies.prefill_chunks import Chunks
 from policies.slos_serve import SlosServe
 from simulator import ALL, DECODE_ALL, PolicyEvent, StepPlan
 from simulator.latency import Batch
 from simulator.metrics.slo import SLO
-from tests.policy_views import decoding, request, view_of
-
-
-def ten_less_the_decodes(counts: Counts) -> float:
-    return 10.0 - 4.0 * counts[0] - 1.0 * counts[1]
-
-
-def in_time(chosen: tuple[Candidate, ...], decoding: Counts, blocks: int) -> bool:
-    """Whether all of `chosen` can be served in time, by going through their deadlines."""
-    spare, now, counts = 0.0, 0.0, list(decoding)
-    if sum(c.blocks for c in chosen) > blocks:
-        return False
-    for c in sorted(chosen, key=lambda c: (c.deadline, c.id)):
-        spare += max(0.0, c.deadline - now) * max(0.0, ten_less_the_decodes(tuple(counts)))
-        now = max(now, c.deadline)
-        spare -= c.tokens
-        counts[c.tier] += 1
-        if spare < 0 or ten_less_the_decodes(tuple(counts)) < 0:
-            return False
-    return True
-
-
-candidates = st.builds(
-    Candidate,
-    id=st.just(0),
-    deadline=st.integers(-1, 12).map(float),
-    tokens=st.integers(1, 40),
-    blocks=st.integers(1, 9),
-    tier=st.integers(0, 1),
-    committed=st.just(False),
-    profit=st.sampled_from([1.0, 1.0, 2.0, 5.0]),
-)
-
-
-@settings(max_examples=1000, deadline=None)
-@given(st.lists(candidates, max_size=7), st.tuples(st.integers(0, 2), st.integers(0, 4)), st.integers(0, 30))
-def test_the_program_finds_the_most_profitable_set(drawn: list[Candidate], counts: Counts, blocks: int) -> None:
-    asked = [c._replace(id=i) for i, c in enumerate(drawn)]
-    subsets = chain.from_iterable(combinations(asked, n) for n in range(len(asked) + 1))
-    best = max(sum(c.profit for c in chosen) for chosen in subsets if in_time(chosen, counts, blocks))
-    accepted = tuple(asked[i] for i in admit(asked, counts, blocks, ten_less_the_decodes))
-    assert in_time(accepted, counts, blocks)
-    assert sum(c.profit for c in accepted) == best
-
-
-@settings(max_examples=500, deadline=None)
-@given(st.lists(candidates, max_size=6), st.sets(st.integers(0, 5)), st.integers(0, 30))
-def test_who_has_begun_is_not_rejected(drawn: list[Candidate], begun: set[int], blocks: int) -> None:
-    asked = [c._replace(id=i, committed=i in begun) for i, c in enumerate(drawn)]
-    accepted = admit(asked, (0, 0), blocks, ten_less_the_decodes)
-    assert {c.id for c in asked if c.committed} <= set(accepted)
-
-
-def test_two_that_fit_are_better_than_the_first() -> None:
-    # 10 tokens/s, 9 beside a decode: the first takes all 40 there are at 4 s, and leaves 18 by 6 s
-    large, small, last = (Candidate(i, d, t, 1, 1) for i, d, t in [(0, 4.0, 40), (1, 5.0, 30), (2, 6.0, 25)])
-    assert admit([large, small, last], (0, 0), 9, ten_less_the_decodes) == (1, 2)
-    assert admit([large, small, last._replace(committed=True)], (0, 0), 9, ten_less_the_decodes) == (1, 2)
-    assert admit([large._replace(profit=3.0), small, last], (0, 0), 9, ten_less_the_decodes) == (0,)
-    # one block: 29 tokens to spare after 1, 35 after 2
-    assert admit([large, small, last], (0, 0), 1, ten_less_the_decodes) == (2,)
+from tests.policy_views import begin, decoding, request, second_a_token, view_of
 
 
 def hundredth_a_token(batch: Batch) -> float:
@@ -86,11 +21,11 @@ TIERS = {"tight_tpot": 0.0625, "loose_tpot": 0.125}
 
 
 def test_a_batch_lasts_until_the_next_token_deadline() -> None:
-    # token 3 of 0 is due at 10 + 2/8 = 10.25; token 11 of 1 at 9.5 + 10/8 = 10.75. Now is 10.125: 1/8 s, 128 tokens
-    runs = [decoding(0, 8, 2, first=10.0, arrival=9.9), decoding(1, 8, 10, first=9.5, arrival=9.4)]
+    # token 3 of 0 is due at 10 + 2/8 = 10.25; token 11 of 1 at 9.125 + 10/8 = 10.375. Now is 10.125: 1/8 s, 128 tokens
+    runs = [decoding(0, 8, 2, first=10.0, arrival=9.9), decoding(1, 8, 10, first=9.125, arrival=9.1)]
     asked = request(2, 500, arrival=10.0, slo=SLO(ttft=5.0, tpot=0.125))
     plan = SlosServe(**TIERS).plan(view_of(runs, [asked], now=10.125, step_time=hundredth_a_token))
-    # both cannot decode along with 500 tokens. 0 is due; 1 could wait for another batch of 1/8 s
+    # both cannot decode along with 500 tokens. 0 is due; 1 can just wait for another batch of 1/8 s
     assert plan == StepPlan(prefill={2: 127}, decode=(0,))
     small = request(2, 50, arrival=10.0, slo=SLO(ttft=5.0, tpot=0.125))
     plan = SlosServe(**TIERS).plan(view_of(runs, [small], now=10.125, step_time=hundredth_a_token))
@@ -118,15 +53,85 @@ def test_the_accepted_go_before_the_rejected_who_go_before_nobody() -> None:
     assert list(plan.prefill.items()) == [(1, 500), (0, 2000)]
 
 
-def test_an_accepted_request_displaces_those_of_best_effort() -> None:
-    late = decoding(0, 8, 40, first=9.0, arrival=1.0, slo=SLO(ttft=1.0))
-    kept = decoding(1, 8, 40, first=9.0, arrival=8.5, slo=SLO(ttft=1.0))
-    asked = request(2, 100, arrival=10.0, slo=SLO(ttft=5.0))
+def test_who_is_due_now_can_get_nothing_in_time_and_takes_no_candidates_place() -> None:
+    queue = [request(0, 16, arrival=9.0, slo=SLO(ttft=1.0)), request(1, 16, arrival=9.0, slo=SLO(ttft=6.0))]
+    view = view_of([], queue, now=10.0, step_time=hundredth_a_token)
+    assert list(SlosServe(max_candidates=1, **TIERS).plan(view).prefill) == [1, 0]
+
+
+@pytest.mark.parametrize("slo", [SLO(ttft=1.0), None])
+def test_an_accepted_request_displaces_those_of_best_effort(slo: SLO | None) -> None:
+    # the TTFT is 1 s, promised, or 128 times the 1/128 s that the prefill of 8 tokens takes
+    policy = SlosServe(slowdown=128.0, **TIERS)
+    late = decoding(0, 8, 40, first=9.0, arrival=1.0, slo=slo)
+    kept = decoding(1, 8, 40, first=9.0, arrival=8.5, slo=slo)
+    asked = request(2, 100, arrival=10.0, slo=slo)
     view = view_of([late, kept], [asked], now=10.0, step_time=hundredth_a_token, max_num_seqs=2)
-    assert SlosServe(**TIERS).plan(view).preempt == {0: "recompute"}
+    assert policy.plan(view).preempt == {0: "recompute"}
     hopeless = request(2, 100, arrival=10.0, slo=SLO(ttft=0.01))
     view = view_of([late, kept], [hopeless], now=10.0, step_time=hundredth_a_token, max_num_seqs=2)
-    assert SlosServe(**TIERS).plan(view) is DECODE_ALL
+    assert policy.plan(view) is DECODE_ALL
+
+
+def test_late_prefills_that_have_begun_come_after_all_that_are_in_time_and_before_the_rejected() -> None:
+    hopeless, accepted = (
+        request(0, 2000, arrival=10.0, slo=SLO(ttft=1.0)),
+        request(1, 50, arrival=10.0, slo=SLO(ttft=9.0)),
+    )
+    view = view_of([], [hopeless, accepted], now=10.0, step_time=hundredth_a_token)
+    for id, arrival in (
+        (2, 7.0),
+        (3, 4.0),
+        (4, 9.9),
+    ):  # nothing was promised: late after 3 times the 1/16 s of a prefill
+        begin(view, request(id, 64, arrival=arrival), cached=16)
+    assert list(SlosServe(**TIERS).plan(view).prefill.items()) == [(4, 48), (1, 50), (3, 48), (2, 48), (0, 2000)]
+
+
+def test_what_has_begun_is_not_given_up_for_more_who_could_be_in_time() -> None:
+    # 1,024 tokens/s: the 1,000 of request 0 are due in 1 s, and without it the two others would make theirs
+    queue = [request(i, 400, arrival=10.0, slo=SLO(ttft=0.9375)) for i in (1, 2)]
+    view = view_of([], queue, now=10.0, step_time=hundredth_a_token)
+    assert list(SlosServe(**TIERS).plan(view).prefill) == [1, 2]
+    begin(view, request(0, 1016, arrival=10.0, slo=SLO(ttft=1.0, tpot=0.125)), cached=16)
+    assert list(SlosServe(**TIERS).plan(view).prefill) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("num_blocks", "first"), [(12, 0), (13, 1)])
+def test_accepted_are_those_whose_blocks_suffice_to_the_end_beyond_the_watermark(num_blocks: int, first: int) -> None:
+    # request 0 will hold 108 tokens in 7 blocks and request 1 will hold 49 in 4; 2 are the watermark
+    slos = [SLO(ttft=9.0), SLO(ttft=5.0)]
+    asked = request(1, 41, arrival=10.0, slo=slos[1], predicted_output_length=8.0)
+    view = view_of([], [asked], now=10.0, num_blocks=num_blocks, step_time=hundredth_a_token)
+    view.kv.watermark_blocks = 2
+    begin(view, request(0, 100, arrival=10.0, slo=slos[0], predicted_output_length=8.0), cached=16)
+    assert next(iter(SlosServe(**TIERS).plan(view).prefill)) == first
+
+
+@pytest.mark.parametrize(
+    ("tokens", "plan"),
+    [(1008, StepPlan(prefill={3: 126}, decode=(0, 1))), (1009, StepPlan(prefill={2: 126}, decode=ALL))],
+)
+def test_accepted_are_those_for_whom_the_decodes_leave_time(tokens: int, plan: StepPlan) -> None:
+    # two of the loose tier decode in each batch of 1/8 s, of 128 tokens: 8 · 126 are left by 11
+    runs = [decoding(i, 8, 1, first=10.0, arrival=9.9) for i in range(2)]
+    hopeless = request(2, 2000, arrival=10.0, slo=SLO(ttft=1.0))
+    asked = request(3, tokens, arrival=10.0, slo=SLO(ttft=1.0, tpot=0.125))
+    view = view_of(runs, [hopeless, asked], now=10.0, step_time=hundredth_a_token)
+    assert SlosServe(**TIERS).plan(view) == plan
+
+
+@pytest.mark.parametrize(("tpot", "tier"), [(0.03125, 0), (0.0625, 0), (0.09375, 0), (0.125, 1), (9.0, 1), (None, 1)])
+def test_a_tier_is_the_looser_one_that_the_promise_allows(tpot: float | None, tier: int) -> None:
+    asked = request(0, 8, slo=SLO(ttft=1.0, tpot=tpot))
+    assert SlosServe(**TIERS).tier(asked) == tier
+
+
+def test_of_those_who_have_begun_and_cannot_go_on_one_gives_way_the_late_before_the_latest() -> None:
+    view = view_of([], now=10.0, num_blocks=2)
+    for id, arrival in ((0, 9.5), (1, 1.0)):
+        begin(view, request(id, 40, arrival=arrival, slo=SLO(ttft=1.0)), cached=16)
+    assert SlosServe(**TIERS).plan(view) == StepPlan(preempt={1: "recompute"})
 
 
 def test_decodes_that_leave_no_time_sustain_no_prefill_and_are_not_too_many() -> None:
@@ -137,51 +142,32 @@ def test_decodes_that_leave_no_time_sustain_no_prefill_and_are_not_too_many() ->
     assert [policy._sustains(view, (32, 0), rate) for rate in (0.0, 512.0, 513.0)] == [True, True, False]
 
 
-def test_blocks_that_are_missing_are_taken_from_as_few_as_hold_them() -> None:
-    runs = [decoding(i, 30, 2, first=1.0, arrival=float(i)) for i in range(3)]  # two blocks each, of nine
-    newcomer = request(3, 80)
-    for prompt, victims in ((40, []), (60, [2]), (80, [2]), (96, [2, 1])):
-        newcomer.prompt_length = prompt
-        view = view_of(runs, [newcomer], now=5.0, num_blocks=9)
-        chunks = Chunks(view, 1000, lambda: list(runs))
-        chunks.fill([newcomer], displace=True)
-        assert (list(chunks.preempt), chunks.prefill) == (victims, {3: prompt})
+def test_where_nobody_decodes_batches_are_as_large_as_they_may_be() -> None:
+    policy = SlosServe(**TIERS)
+    view = view_of(now=0.0, step_time=lambda batch: 0.5 + hundredth_a_token(batch), max_num_batched_tokens=512)
+    assert policy._spare_rate(view, (0, 0)) == 512.0
+    assert [policy._sustains(view, (0, 0), rate) for rate in (512.0, 513.0)] == [True, False]
 
 
-def test_a_shortage_takes_those_whose_first_token_was_late() -> None:
-    # both caches are full blocks, and there is no block left for the next token
-    late = decoding(0, 8, 9, first=9.0, arrival=1.0, slo=SLO(ttft=1.0))
-    kept = decoding(1, 8, 9, first=9.0, arrival=8.5, slo=SLO(ttft=1.0))
-    view = view_of([late, kept], now=10.0, num_blocks=2)
-    assert SlosServe(**TIERS).plan(view).preempt == {0: "recompute"}
-
-
-def test_a_chunk_of_a_prompt_that_has_begun_takes_the_rest_of_its_last_block_first() -> None:
-    begun = request(0, 100)
-    begun._cached = 8
-    view = view_of([], now=5.0, num_blocks=2)
-    view.running[0] = view.prefilling[0] = begun  # type: ignore[index]
-    view.kv.free -= 1
-    chunks = Chunks(view, 1000, list)
-    chunks.fill([begun], displace=False)
-    assert chunks.prefill == {0: 2 * 16 - 8}
-
-
-def test_blocks_that_were_taken_are_not_set_aside_any_more() -> None:
-    chunks = Chunks(view_of([], [first := request(0, 40), second := request(1, 40)], now=0.0, num_blocks=6), 1000, list)
-    chunks.fill([first, second], displace=False)
-    assert chunks.prefill == {0: 40, 1: 40}
+@pytest.mark.parametrize("slo", [SLO(ttft=1.0), None])
+def test_a_shortage_takes_those_whose_first_token_was_late(slo: SLO | None) -> None:
+    # both caches are full blocks, and there is no block left for the next token. The TTFT is 1 s, promised, or an
+    # eighth of the 8 s that the prefill takes; request 1 had its first token at the very deadline
+    late = decoding(0, 8, 9, first=9.0, arrival=1.0, slo=slo)
+    kept = decoding(1, 8, 9, first=9.0, arrival=8.0, slo=slo)
+    view = view_of([late, kept], now=10.0, num_blocks=2, step_time=second_a_token)
+    assert SlosServe(slowdown=0.125, **TIERS).plan(view).preempt == {0: "recompute"}
 
 
 def test_what_the_decoding_requests_let_a_batch_do() -> None:
-    # loose is 1/8 s a token and tight 1/16; first tokens at 8 s; it is 10 s
+    # loose is 1/8 s a token and tight 1/16; first tokens at 8 s; it is 1/32 s after 10 s
     loose = [decoding(i, 8, 17, first=8.0) for i in range(2)]
     tight = decoding(2, 30, 33, first=8.0, slo=SLO(tpot=0.0625))
     policy = SlosServe(**TIERS)
-    decodes = policy._decodes(view_of([*loose, tight], now=10.0))
+    decodes = policy._decodes(view_of([*loose, tight], now=10.03125))
     assert (decodes.num_loose, decodes.tightest) == (2, policy.tight_tpot)
-    assert decodes.slack == [8 + 17 * policy.loose_tpot - 10] * 2 + [8 + 33 * policy.tight_tpot - 10]
-    assert decodes.binding == min(decodes.slack)
+    assert decodes.slack == [3 / 32, 3 / 32, 1 / 32]
+    assert decodes.binding == 1 / 32
     assert decodes.kv_tokens == 2 * (8 + 17) + 30 + 33
     late = policy._decodes(view_of([decoding(3, 8, 2, first=1.0)], now=10.0))
     assert late.binding == policy.loose_tpot
@@ -210,6 +196,12 @@ def test_lengths_are_learnt_from_those_that_finished_alone(kind: Literal["finish
     policy = SlosServe(output_length=10.0)
     policy.note(PolicyEvent(kind, 1.0, decoding(0, 8, 2, first=0.0)))
     assert policy._lengths.value == mean
+
+
+def test_a_token_that_is_due_now_leaves_no_time() -> None:
+    runs, asked = [decoding(0, 8, 2, first=10.0, arrival=9.9)], request(1, 500, arrival=10.0)
+    plan = SlosServe(**TIERS).plan(view_of(runs, [asked], now=10.25, step_time=hundredth_a_token))
+    assert plan == StepPlan(replan_after=1)
 
 
 @pytest.mark.parametrize(("budget", "plan"), [(0, StepPlan(replan_after=1)), (1, DECODE_ALL)])

@@ -6,6 +6,7 @@ import copy
 import pickle
 from bisect import bisect_right
 from collections.abc import Callable
+from math import log1p
 
 import pytest
 from hypothesis import given, settings
@@ -44,6 +45,15 @@ def test_all_are_in_time_only_if_the_program_accepts_all(drawn: list[Candidate],
         assert set(admit(asked, counts, blocks, ten_less_the_decodes)) == set(range(len(asked)))
 
 
+def test_all_are_in_time_if_the_rate_that_each_deadline_needs_is_there_and_the_blocks_just_suffice() -> None:
+    # 4 tokens by 1 s and 8 more by 4 s: 4 a second, in whatever order they are asked for
+    asked = [Candidate(0, 4.0, 8, 2, 1), Candidate(1, 1.0, 4, 3, 0)]
+    for order in (asked, asked[::-1]):
+        enough = [all_in_time(order, (0, 0), 5, lambda counts, rate: rate < most) for most in (3.99, 4.01)]  # noqa: B023
+        assert enough == [False, True]
+    assert not all_in_time(asked, (0, 0), 4, lambda counts, rate: True)
+
+
 @pytest.mark.parametrize(("tokens", "deadline"), [(1, 3.0), (7, 0.1), (40, 11.0)])
 def test_the_rate_is_asked_for_no_less_than_the_deadline_needs(tokens: int, deadline: float) -> None:
     asked: list[float] = []
@@ -62,11 +72,17 @@ MODELS: list[Callable[[Batch], float]] = [
     lambda batch: (batch.prefill_tokens + batch.num_decodes) / 1024,
     lambda batch: 0.01 + 0.2 * (batch.prefill_tokens > 500),
     lambda batch: 0.01 * 1.01 ** min(batch.prefill_tokens, 5000),
+    a100_like(q1=1e-3).step_time,
 ]
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(MODELS), st.floats(-1, 10), st.integers(0, 300), st.integers(0, 9000))
+@given(
+    st.sampled_from(MODELS),
+    st.floats(-1, 10) | st.integers(0, 8192),
+    st.integers(0, 300) | st.just(8192),
+    st.integers(0, 9000),
+)
 def test_tokens_within_a_time_are_what_bisection_finds(
     model: Callable[[Batch], float], time: float, num_decodes: int, wanted: int
 ) -> None:
@@ -76,6 +92,8 @@ def test_tokens_within_a_time_are_what_bisection_finds(
         pairs = tokens * (tokens + 1) // 2
         return model(Batch(tokens, 0, pairs, num_decodes, 10_000, num_decodes + (tokens > 0)))
 
+    if isinstance(time, int):  # just what so many tokens take
+        time = duration(time)
     most = bisect_right(range(1, 8192 - num_decodes + 1), time, key=duration)
     assert prefill_tokens_within(view, time, num_decodes, 10_000) == (most, duration(most))
     assert can_prefill(view, wanted, time, num_decodes, 10_000) == (most >= wanted)
@@ -144,3 +162,25 @@ def test_the_search_takes_a_third_of_the_looks_of_a_bisection(time: float) -> No
     tokens, _ = prefill_tokens_within(view_of(now=0.0, step_time=remembered), time, 20, 10_000)
     assert 0 < tokens < 8172
     assert len(asked) <= 2 + 13 / 2  # both ends, then at most half of log2 of 8172
+
+
+SHAPES: dict[str, Callable[[int], float]] = {
+    "a ridge": lambda tokens: 0.01 + 1e-6 * tokens + 1e-3 * max(0, tokens - 4000),
+    "a jump": lambda tokens: 0.01 + 1e-6 * tokens + (tokens > 500),
+    "ever steeper": lambda tokens: 0.01 * 1.001**tokens,
+    "ever flatter": lambda tokens: log1p(tokens),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_search_takes_few_looks_more_than_a_bisection_whatever_the_shape(shape: str) -> None:
+    for most in range(7, 8192, 97):
+        asked: list[int] = []
+
+        def remembered(batch: Batch) -> float:
+            asked.append(batch.prefill_tokens)  # noqa: B023
+            return SHAPES[shape](batch.prefill_tokens)
+
+        time = SHAPES[shape](most)
+        assert prefill_tokens_within(view_of(now=0.0, step_time=remembered), time, 0, 0) == (most, time)
+        assert len(asked) <= 2 + 13 + 4
