@@ -32,9 +32,10 @@ class DeadlinePolicy(SchedulerPolicy):
     speed: float | None = Field(default=None, gt=0, description="tokens/s: token i is due i/speed after submission")
 
     def bounds(self, request: RequestState) -> Bounds:
-        """The policy's own bounds if it has any, else those of the request's SLO, a speed of its own before the SLO's.
+        """The policy's own bounds if it has any, else those of the request's SLO.
 
-        A request with a speed and no SLO is due by its speed. Raises ValueError for one that was promised nothing.
+        Where that bounds the speed, the request's own speed, if it has one, stands in its place; a request with a speed
+        and no SLO is due by its speed. Raises ValueError for one that was promised nothing.
         """
         ttft, tbt, tpot, speed, e2e = self.ttft, self.tbt, self.tpot, self.speed, None
         if ttft is None and tbt is None and tpot is None and speed is None:

@@ -100,15 +100,26 @@ def test_the_best_gain_per_block_comes_first() -> None:
 def test_prefills_keep_to_the_batched_tokens_and_a_long_one_goes_alone() -> None:
     limits = {"max_num_seqs": 3, "max_num_batched_tokens": 100}
     assert decide(scene([], [NEW] * 4, **limits)).prefill == {0: 40, 1: 40}
+    assert decide(scene([], [NEW] * 4, **{**limits, "max_num_batched_tokens": 120})).prefill == {0: 40, 1: 40, 2: 40}
     assert decide(scene([POOR] * 2, [(300, 0.0), (300, 0.0)], **limits)).prefill == {2: 300}
 
 
 def test_the_cap_counts_preemptions_per_request() -> None:
     crowd = scene([RICH, RICH, RICH], [NEW, NEW, NEW], max_num_seqs=3)
-    for p, num in ((0.0, 0), (0.16, 0), (0.17, 1), (0.4, 2), (1.0, 3)):  # of 6 requests
+    for p, num in ((0.0, 0), (0.16, 0), (0.17, 1), (0.4, 2), (0.5, 3), (1.0, 3)):  # of 6 requests
         for guard in ("cap", "both"):
             assert len(decide(crowd, guard=guard, max_mean_preemptions=p).preempt) == num
-    assert len(decide(crowd, guard="off", max_mean_preemptions=0.0).preempt) == 3
+    for guard in ("off", "refine"):
+        assert len(decide(crowd, guard=guard, max_mean_preemptions=0.0).preempt) == 3
+
+
+def test_the_cap_counts_the_preemptions_so_far() -> None:
+    crowd = scene([RICH, RICH, RICH], [NEW, NEW, NEW], max_num_seqs=3)
+    policy = Andes(horizon=5.0, quantum=1, guard="cap", max_mean_preemptions=0.5)  # three, of six requests
+    for request in (*crowd.running.values(), *crowd.waiting.values()):
+        policy.on_event(PolicyEvent("arrival", request.arrival, request))
+    policy.on_event(PolicyEvent("plan", NOW, None, StepPlan(preempt={0: "swap", 1: "swap"}), 5))
+    assert len(policy.plan(crowd).preempt) == 1
 
 
 def test_the_refiner_weighs_the_stall_of_the_others() -> None:
@@ -160,6 +171,12 @@ def test_when_blocks_run_out_the_least_gain_goes_whatever_the_guard_says() -> No
         assert plan == StepPlan(preempt={order.index(RICH): "recompute"}, replan_after=1)
 
 
+def test_nobody_goes_but_for_the_blocks_that_are_short() -> None:
+    # a block and four are all; who has one gains nothing in 2 s, and leaves it and the one that it would take next
+    plan = decide(scene([(1, 16, 1.0), POOR], num_blocks=5), horizon=2.0)
+    assert plan == StepPlan(preempt={0: "recompute"}, replan_after=1)
+
+
 @pytest.mark.parametrize(
     ("view", "fires"),
     [
@@ -170,12 +187,19 @@ def test_when_blocks_run_out_the_least_gain_goes_whatever_the_guard_says() -> No
         (scene([RICH] * 2, [NEW], num_blocks=11), False),
         (scene([RICH] * 2, [NEW], num_blocks=10), True),
         (scene([RICH] * 2, [NEW], max_num_seqs=2), True),
+        (scene([RICH] * 2, [NEW], max_num_seqs=3), False),
         (scene([RICH] * 2, latency=ConstantLatency(0.25)), False),
         (scene([RICH] * 2, latency=ConstantLatency(0.2501)), True),
     ],
 )
 def test_each_trigger_fires_at_its_bound(view: ReplicaView, fires: bool) -> None:
     assert Pressure(0.9, True, SPEED).on(view) == fires
+
+
+def test_whom_only_the_watermark_keeps_out_is_pressure() -> None:
+    view = scene([RICH] * 2, [NEW], num_blocks=11)
+    view.kv.watermark_blocks = 1
+    assert Pressure(0.9, True, SPEED).on(view)
 
 
 def test_the_queue_trigger_is_a_switch() -> None:
@@ -208,6 +232,35 @@ def test_a_smaller_batch_is_served_where_it_is_better_in_all() -> None:
     crowd = scene([(40, 1, 0.0)] * 4, latency=Quadratic())
     assert list(decide(crowd, guard="off").preempt) == [3, 2]
     assert not decide(crowd, guard="refine").preempt
+
+
+def test_a_newcomer_to_a_smaller_batch_takes_as_many_places_as_are_above_it() -> None:
+    # of three and one, two are to run
+    plan = decide(scene([RICH] * 3, [NEW], latency=Quadratic()), guard="off")
+    assert plan == StepPlan(prefill={3: 40}, decode=NONE, preempt=dict.fromkeys((2, 1), "recompute"), replan_after=1)
+
+
+def test_a_batch_shrinks_by_as_many_as_it_is_too_large_though_no_newcomer_may_come() -> None:
+    # one preemption is left, and it would take two to seat the newcomer among two
+    plan = decide(scene([RICH] * 3, [NEW], latency=Quadratic()), guard="cap", max_mean_preemptions=0.25)
+    assert plan == StepPlan(preempt={2: "recompute"}, replan_after=1)
+
+
+def test_nobody_goes_for_a_smaller_batch_in_which_no_more_is_gained() -> None:
+    assert decide(scene([RICH] * 4, latency=Quadratic()), guard="off") == StepPlan(replan_after=1)
+
+
+def test_nobody_goes_yet_for_the_blocks_that_will_be_short_before_the_quantum_is_over() -> None:
+    # after 32 more tokens three need 7 blocks each, of 16
+    plan = decide(scene([POOR] * 3, num_blocks=16), guard="off", quantum=32, kv_pressure=0.5)
+    assert plan == StepPlan(replan_after=32)
+
+
+@pytest.mark.parametrize(("watermark", "num"), [(0, 4), (1, 3)])
+def test_as_many_are_served_as_fit_into_the_blocks_beside_the_watermark(watermark: int, num: int) -> None:
+    view = scene([], [NEW] * 4, num_blocks=4 * 3)
+    view.kv.watermark_blocks = watermark
+    assert len(served(view)) == num
 
 
 def test_objectives_choose_whom_their_name_says() -> None:

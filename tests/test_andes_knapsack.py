@@ -35,6 +35,9 @@ def test_packing_goes_by_gain_per_block_and_past_what_does_not_fit() -> None:
 def test_equals_are_packed_in_the_order_given() -> None:
     gain, size = np.zeros(5), np.array([2, 2, 2, 2, 2])
     assert packed(gain, size, 3, 100).tolist() == [True, True, True, False, False]
+    often = np.arange(1000) % 3
+    in_order = [i for gain in (2, 1, 0) for i in range(1000) if i % 3 == gain]
+    assert by_density(often.astype(float), np.ones(1000, dtype=int)).tolist() == in_order
 
 
 @given(items, st.integers(1, 9), st.integers(0, 40))

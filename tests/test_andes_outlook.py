@@ -87,6 +87,17 @@ def test_a_slow_server_is_read_at_its_own_rate() -> None:
     assert Outlook(slightly, 8.0).if_served(3.5)[0] == pytest.approx(area / (4 * 8**2 / 2))
 
 
+@pytest.mark.parametrize("rate", [0.5, 1.0, 2.0, 3.0, 4.0, 9.0])
+def test_each_reader_is_foreseen_as_if_alone(rate: float) -> None:
+    # of 4, 2 and 1 token/s, each half a second late and with two tokens or more in hand
+    columns = ([2.0, 1.5, 1.5], [4.0, 2.0, 1.0], [10.0, 4.0, 3.0], [0.5] * 3, [3.0, 0.0, 0.0], [0.5, 0.0, 0.0])
+    several = Readers(*map(np.array, columns))
+    alone = [Readers(*(column[i : i + 1] for column in several)) for i in range(3)]
+    for stall in (0.0, 2.0):
+        together = Outlook(several, 8.0).if_served(rate, stall)
+        assert together.tolist() == [Outlook(one, 8.0).if_served(rate, stall)[0] for one in alone]
+
+
 def test_nothing_is_lost_before_anything_is_expected() -> None:
     early = Readers(*(np.array([column]) for column in (-12.0, SPEED, 0.0, 0.0, 0.0, 0.0)))
     outlook = Outlook(early, 10.0)
@@ -103,3 +114,5 @@ def test_service_never_hurts_and_a_stall_never_helps(history, horizon: float, ra
         outlook.if_served(rate, stall)[0],
     )
     assert waiting - 1e-12 <= stalled <= served + 1e-12
+    assert min(waiting, stalled, served, outlook.now()[0]) >= 0.0
+    assert max(waiting, stalled, served, outlook.now()[0]) <= 1.0

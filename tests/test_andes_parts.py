@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from math import inf
+from itertools import product
+from math import inf, nan
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,11 +16,11 @@ from policies.andes.guards import Refine, cheapest_eviction
 from policies.andes.policy import _swapped
 from policies.andes.pressure import Pressure
 from policies.andes.reading import Expectation, Reading
-from policies.andes.selection import _batch_sizes, _step_time
+from policies.andes.selection import _batch_sizes, _gain, _step_time
 from policies.andes.standing import Standing
 from simulator import Batch
 from simulator.swap_space import HostLink, SwapSpace
-from tests.policy_views import request, view_of
+from tests.policy_views import decoding, request, view_of
 from tests.test_andes import scene
 
 
@@ -32,7 +33,7 @@ def test_a_swapped_request_comes_back_into_the_last_blocks_that_its_next_token_n
     view = scene([(40, 9, 2.0)], [(prompt, 0.0)], num_blocks=num_blocks, swap=swap)
     view.waiting[1].swapped_tokens = prompt
     view.swap.free = 1
-    assert (_swapped(view) == (1,)) is back
+    assert _swapped(view) == ((1,) if back else ())
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,13 @@ def test_batch_sizes_to_try_go_down_to_the_largest_that_is_fast_enough(
     assert _batch_sizes(standing, largest, num) == sizes
 
 
+def test_who_is_perfect_and_will_only_be_so_if_served_is_to_be_saved() -> None:
+    now, served, waiting = (np.array(column) for column in zip(*product([0.98, 0.99], repeat=3), strict=True))
+    outlook: Any = SimpleNamespace(if_served=lambda rate: served, now=lambda: now)
+    saved = np.flatnonzero(_gain(outlook, waiting, 4.0, "perfect"))
+    assert [(now[i], served[i], waiting[i]) for i in saved] == [(0.99, 0.99, 0.98)]
+
+
 def test_the_cheaper_eviction_is_by_all_that_recomputing_takes() -> None:
     asked: list[Batch] = []
 
@@ -60,11 +68,14 @@ def test_the_cheaper_eviction_is_by_all_that_recomputing_takes() -> None:
         asked.append(batch)
         return 1.0
 
-    view = scene([(30, 11, 2.0)], swap=SwapSpace(64.0, HostLink(1.0, 100.0), 16))
+    view = scene([(30, 11, 2.0), (8, 3, 2.0)], swap=SwapSpace(64.0, HostLink(1.0, 100.0), 16))
     view.predict_step_time = again
     evict = partial(cheapest_eviction, view.running[0], view)  # 40 tokens in three blocks: 0.4 s each way
     assert [evict(3), evict(2)] == [("swap", 0.8), ("recompute", 1.0)]
     assert asked == [Batch(40, 0, 40 * 41 // 2, 0, 0, 1)] * 2
+    assert cheapest_eviction(view.running[1], view, 1) == ("swap", 0.2)  # 10 tokens in one block
+    view.predict_step_time = lambda batch: 0.8
+    assert evict(3) == ("recompute", 0.8)
 
 
 @pytest.mark.parametrize(("gain", "allowed"), [(0.25, False), (0.2501, True)])
@@ -73,6 +84,17 @@ def test_a_gain_must_exceed_what_the_others_lose(gain: float, allowed: bool) -> 
     standing: Any = SimpleNamespace(outlook=outlook)
     selection: Any = SimpleNamespace(rate=4.0, gain=np.array([gain, 0.0, 0.0]))
     assert Refine(standing, selection, inf).allows(0, [1], 1.0) is allowed
+
+
+@pytest.mark.parametrize(("gain", "allowed"), [(0.25, False), (0.2501, True)])
+def test_a_second_newcomer_must_gain_more_than_the_others_lose_by_its_own_overhead(gain: float, allowed: bool) -> None:
+    # an overhead of 1 s costs three others 0.25 each; one of 2 s costs two 0.5 each, once there are two victims
+    outlook = SimpleNamespace(if_served=lambda rate, after=0.0: np.ones(5) - 0.25 * after)
+    standing: Any = SimpleNamespace(outlook=outlook)
+    selection: Any = SimpleNamespace(rate=4.0, gain=np.array([1.0, gain, 0.0, 0.0, 0.0]))
+    refine = Refine(standing, selection, inf)
+    assert refine.allows(0, [3], 1.0)
+    assert refine.allows(1, [3, 4], 2.0) is allowed
 
 
 def test_the_time_of_an_iteration_is_estimated_by_the_blocks_that_are_held() -> None:
@@ -86,6 +108,16 @@ def test_the_time_of_an_iteration_is_estimated_by_the_blocks_that_are_held() -> 
     view.predict_step_time = slow
     assert Pressure(0.9, True, 5.0).on(view)
     assert asked == [Batch(0, 0, 0, 2, 4 * 16, 2)]
+
+
+@pytest.mark.parametrize(
+    ("speeds", "strictest"), [((2.0, 1.0), 2.0), ((2.0, nan), 4.0), ((nan, 6.0), 6.0), ((nan, nan), 4.0)]
+)
+def test_the_strictest_reader_is_the_fastest_and_one_of_whom_nobody_said_is_as_fast_as_was_given(
+    speeds: tuple[float, float], strictest: float
+) -> None:
+    view = view_of([decoding(i, 16, 2, first=0.0, speed=speed) for i, speed in enumerate(speeds)], now=1.0)
+    assert Pressure(0.9, True, 4.0).strictest(view) == strictest
 
 
 def test_the_time_of_a_batch_size_is_that_of_requests_of_mean_context() -> None:
@@ -123,6 +155,14 @@ def test_as_many_come_back_as_there_are_seats(seats: int, back: tuple[int, ...])
         each.swapped_tokens = 31
     view.swap.free = 0
     assert _swapped(view) == back
+
+
+def test_who_has_no_room_to_come_back_does_not_keep_out_who_is_before() -> None:
+    view = scene([(40, 9, 2.0)], [(31, 0.0), (31, 0.0)], num_blocks=7, swap=SwapSpace(64.0, HostLink(1.0, 1e6), 16))
+    for each in view.waiting.values():
+        each.swapped_tokens = 31
+    view.swap.free = 0
+    assert _swapped(view) == (1,)  # two of seven blocks, of which the other four are in use or about to be
 
 
 @pytest.mark.parametrize(

@@ -74,11 +74,15 @@ def test_a_gap_that_a_prefill_makes(leap: bool) -> None:
     log = run(load, "on=tbt:tbt=4", PromptsTakeTime(), leap=leap)
     assert tokens(log) == [[2.0, 3.0, 4.0], [9.0, 10.0]]
     assert (log.end[0], log.reason[0]) == (9.0, "missed tbt")
+    # at 4 + 5 it is not there, and can only come later
+    assert tokens(run(load, "on=tbt:tbt=5", PromptsTakeTime(), leap=leap))[0] == [2.0, 3.0, 4.0]
     log = run(load, "on=tbt:tbt=5.5", PromptsTakeTime(), leap=leap)
     assert tokens(log)[0] == [2.0, 3.0, 4.0, 10.0]  # it has not been 5.5 s at 9, and has at 10: that token was late
     assert log.end[0] == 10.0
     assert run(load, "on=tbt:tbt=5.5:variant=will_miss", PromptsTakeTime(), leap=leap).end[0] == 9.0
-    assert tokens(run(load, "on=tbt:tbt=6", PromptsTakeTime(), leap=leap))[0][3:5] == [10.0, 11.0]
+    for variant in ("already_missed", "will_miss"):  # just in time
+        log = run(load, f"on=tbt:tbt=6:variant={variant}", PromptsTakeTime(), leap=leap)
+        assert tokens(log)[0][3:5] == [10.0, 11.0]
 
 
 class StepsGrow:
@@ -101,6 +105,14 @@ def test_a_step_that_grows_too_long_within_a_leap(leap: bool) -> None:
     assert log.end.tolist() == [times[-1]]
     if leap:
         assert log.counters["num_plans"] < 25  # and not 50
+
+
+@MODES
+def test_a_step_that_is_too_long_right_after_one_that_was_not(leap: bool) -> None:
+    # the steps read 17 and 18 tokens
+    log = run(workload([0.0], 16, 200), f"on=tbt:tbt={1 + 17.5 / 64}", StepsGrow(), leap=leap)
+    assert np.diff(tokens(log)[0]).tolist() == [1 + 17 / 64, 1 + 18 / 64]
+    assert log.reason[0] == "missed tbt"
 
 
 @MODES

@@ -181,6 +181,12 @@ def test_an_answer_that_meets_nine_of_ten_deadlines_is_fluid():
     assert summary_values(log_of([row(0.0, nine), row(0.0, eight)]))["fluid_share"] == 0.5
 
 
+def test_an_experience_of_just_the_bound_is_good():
+    late = [1.5 + i for i in range(20)]  # each half a second: 10 s in all, on 190 s of reading
+    assert per_request(log_of([row(0.0, late)]), user=User(speed=1.0))["qoe"].tolist() == [0.95]
+    assert summary_values(log_of([row(0.0, late)]), user=User(speed=1.0))["qoe_good"] == 1.0
+
+
 def test_an_empty_log_has_counts_of_zero_and_nothing_else():
     values = summary_values(log_of([], window=0.0), SLO_OF_ALL)
     for name, value in values.items():

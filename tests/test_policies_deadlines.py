@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf, nan
 from typing import Any, Literal
 
 import numpy as np
@@ -11,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 
 from policies import make_policy
-from policies.deadlines import least_time_to_token, prefill_time
+from policies.deadlines import Bounds, least_time_to_token, next_deadline, prefill_time
 from policies.edf import Edf
 from policies.promise import PromiseKeeper
-from simulator import Batch, EventKind, PolicyEvent, ReplicaView, RequestState, StepPlan, simulate
+from simulator import NONE, Batch, EventKind, PolicyEvent, ReplicaView, RequestState, StepPlan, simulate
 from simulator.metrics.slo import SLO
 from simulator.workload import Workload
-from tests.policy_views import decoding, host_memory, request, view_of
+from tests.policy_views import decoding, host_memory, request, second_a_token, view_of
 from tests.support import ConstantLatency, Machine, workload
 from tests.test_engine_leap import scenarios
 from tests.timelines import MODES, ONE_SEAT, second_by_second, starts, tokens
@@ -54,6 +55,55 @@ def test_edf_admits_in_order_of_deadlines(leap: bool) -> None:
     assert starts(second_by_second(load, "edf", leap=leap, limits=ONE_SEAT)) == [0, 3, 2, 1]
 
 
+def decides(spec: str, view: ReplicaView) -> StepPlan:
+    """What the policy says when it has seen all come, and those who run be prefilled."""
+    policy = make_policy(spec)
+    for each in (*view.running.values(), *view.waiting.values()):
+        policy.on_event(PolicyEvent("arrival", each.arrival, each))
+    if view.running:
+        policy.on_event(PolicyEvent("plan", 0.0, plan=StepPlan(prefill=dict.fromkeys(view.running, 1))))
+    return policy.plan(view)
+
+
+@pytest.mark.parametrize(
+    ("spec", "due", "slo", "plan"),
+    [
+        ("edf", 20.0, SLO(tbt=3), StepPlan(replan_at=17.0)),
+        ("edf", 20.0, SLO(speed=0.5), StepPlan(replan_after=4)),  # with 8 tokens, 2 + 9/0.5 is no earlier than 20
+        ("edf", 13.0, SLO(speed=0.5), StepPlan(replan_after=1)),  # at present it is 2 + 5/0.5
+        ("edf", 20.0, SLO(tpot=2), StepPlan(replan_after=4)),  # 5 + 8·2, and 5 + 7·2 is earlier
+        ("edf", 20.0, SLO(speed=0.5, tpot=1.25), StepPlan(replan_after=8)),  # 5 + 12·1.25
+        ("edf", 12.0, SLO(tbt=3, speed=0.75), StepPlan(replan_after=3)),  # by tbt it is not earlier now
+        ("edf", 20.0, SLO(tbt=3, e2e=18), StepPlan(replan_at=17.0)),  # e2e: never later than 20
+        ("edf", 20.0, SLO(tbt=3, e2e=10), StepPlan()),  # never later than 12
+        ("edf", None, SLO(tbt=3), StepPlan()),
+        ("edf", None, SLO(tpot=3), StepPlan()),
+        ("least_slack", 28.0, SLO(tbt=3), StepPlan(replan_at=18.0)),  # 8 s to prefill, 1 s to decode: 28 − 8 + 1 − 3
+    ],
+)
+def test_all_decode_until_who_waits_is_due_no_later_than_who_runs(
+    spec: str, due: float | None, slo: SLO, plan: StepPlan
+) -> None:
+    # four tokens, the first at 5 and the newest at 9; the next one takes all blocks that are left
+    runs = decoding(0, 29, 4, first=5.0, arrival=2.0, slo=slo)
+    runs._last_token_time = 9.0
+    waits = request(7, 8, slo=SLO(tbt=1) if due is None else SLO(ttft=due))
+    assert decides(spec, view_of([runs], [waits], now=9.0, num_blocks=3)) == plan
+
+
+def test_along_with_the_first_go_those_who_are_due_no_later_than_who_runs() -> None:
+    runs = decoding(0, 29, 4, first=5.0, slo=SLO(tbt=3))
+    runs._last_token_time = 9.0
+    waiting = [request(100 + due, 8, slo=SLO(ttft=due)) for due in (14, 13, 12, 11)]
+    assert decides("edf", view_of([runs], waiting, now=9.0)) == StepPlan(prefill={111: 8, 112: 8}, decode=NONE)
+
+
+def test_of_two_with_the_same_slack_the_first_id_goes_first() -> None:
+    # 10 − 4 and 16 − 10
+    waiting = [request(5, 4, slo=SLO(ttft=10)), request(3, 10, slo=SLO(ttft=16))]
+    assert list(decides("least_slack", view_of(waiting=waiting, now=0.0)).prefill) == [3, 5]
+
+
 class AskedEachTime(Edf):
     """Promises nothing and decides anew at every boundary."""
 
@@ -85,6 +135,42 @@ def test_deadline_policies_need_promises_or_bounds_of_their_own() -> None:
             second_by_second(load, name)
     assert tokens(second_by_second(load, "edf:ttft=6.5:tbt=3"))[1] == [5.0]
     assert tokens(second_by_second(replace(load, speed=np.array([0.5, 0.5])), "edf"))[1] == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "first", "fifth"),
+    [
+        (Bounds(1.0, inf, inf, inf, 0.0), 3.0, inf),
+        (Bounds(inf, 3.0, inf, inf, 0.0), inf, 12.0),
+        (Bounds(inf, inf, 1.5, inf, 0.0), inf, 11.0),
+        (Bounds(inf, inf, inf, 8.0, 0.0), 10.0, 10.0),
+        (Bounds(inf, inf, inf, inf, 0.5), 4.0, 12.0),
+        (Bounds(9.0, 9.0, 9.0, 9.0, 0.5), 4.0, 11.0),
+    ],
+)
+def test_the_next_token_is_due_when_the_earliest_bound_says(bounds: Bounds, first: float, fifth: float) -> None:
+    waits, runs = request(0, 16, arrival=2.0), decoding(1, 16, 4, first=5.0, arrival=2.0)
+    runs._last_token_time = 9.0
+    assert (next_deadline(waits, bounds), next_deadline(runs, bounds)) == (first, fifth)
+
+
+FULL = SLO(ttft=1, tbt=2, tpot=3, e2e=4, speed=5)
+
+
+@pytest.mark.parametrize(
+    ("policy", "slo", "speed", "bounds"),
+    [
+        (Edf(), FULL, nan, Bounds(1.0, 2.0, 3.0, 4.0, 5.0)),
+        (Edf(), FULL, 6.0, Bounds(1.0, 2.0, 3.0, 4.0, 6.0)),
+        (Edf(), SLO(ttft=1), 6.0, Bounds(1.0, inf, inf, inf, 0.0)),  # a speed is not what it was promised
+        (Edf(), None, 6.0, Bounds(inf, inf, inf, inf, 6.0)),
+        (Edf(tpot=0.5), FULL, 6.0, Bounds(inf, inf, 0.5, inf, 0.0)),
+    ],
+)
+def test_whoever_has_an_slo_is_due_by_it_and_by_a_speed_of_its_own_where_that_has_one(
+    policy: Edf, slo: SLO | None, speed: float, bounds: Bounds
+) -> None:
+    assert policy.bounds(request(0, 16, slo=slo, speed=speed)) == bounds
 
 
 class TokensTakeTime:
@@ -187,11 +273,18 @@ def test_a_decode_is_estimated_alone_with_what_it_reads() -> None:
 
 
 def test_the_next_token_of_who_is_prefilling_takes_the_rest_of_the_prefill_and_of_who_pauses_a_decode() -> None:
+    asked: list[Batch] = []
+
+    def remembered(batch: Batch) -> float:
+        asked.append(batch)
+        return second_a_token(batch)
+
     state = request(0, prompt=40)
     state._cached = 30
-    view = view_of(now=0.0)
+    view = view_of(now=0.0, step_time=remembered)
     view.running[0] = view.prefilling[0] = state  # type: ignore[index]
     assert least_time_to_token(view, state) == 10.0
+    assert asked == [Batch(10, 30, 10 * 30 + 10 * 11 // 2, 0, 0, 1)]
     del view.prefilling[0]  # type: ignore[attr-defined]
     assert least_time_to_token(view, state) == 1.0
 
