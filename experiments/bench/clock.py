@@ -12,7 +12,7 @@ from experiments.bench.cases import Case
 from experiments.bench.loads import CAPACITY, PROFILE
 
 _COMMAND = [sys.executable, "-P", "-c", "from experiments.cli import main; main()"]
-_NUM_SEEDS = 8
+_NUM_SEEDS = 16
 
 
 def measure_startup(case: Case) -> dict[str, float]:
@@ -37,7 +37,7 @@ def measure_startup(case: Case) -> dict[str, float]:
 
 
 def measure_sweep(case: Case) -> dict[str, float]:
-    """How many times as fast two workers are as one, on a sweep of 16 equal cells."""
+    """How many times as fast two workers are as one, on a sweep of 32 equal cells."""
     one, two = (_sweep_seconds(case, jobs) for jobs in (1, 2))
     return {"wall_s": two, "speed_up": one / two}
 
