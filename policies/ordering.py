@@ -134,4 +134,5 @@ def held(kv: KVCache, request: RequestState) -> int:
 
 def relief(kv: KVCache, request: RequestState) -> int:
     """Blocks that its preemption gives back, and the one that its next token would have taken."""
-    return held(kv, request) + (request.decoding and request.num_computed_tokens % kv.block_size == 0)
+    cached = request.num_computed_tokens
+    return kv.blocks_for(cached) + (request.decoding and cached % kv.block_size == 0)

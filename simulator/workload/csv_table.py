@@ -17,9 +17,9 @@ _INT64 = range(-(2**63), 2**63)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _DATETIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T]([0-9]{2}(?::[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?)"
-    r"(?:(Z)|([+-])([0-9]{2})(?::?([0-9]{2}))?)?)?"
+    r"(Z|([+-])([0-9]{2})(?::?([0-9]{2}))?)?)?"
 )
-_ZONE = re.compile(r"[ T][0-9:.]+(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)$")
+"""Groups: date, time, time zone, and of the zone its sign, hours and minutes unless it is Z."""
 
 
 def read_header(file: TraceFile) -> list[str]:
@@ -52,7 +52,8 @@ def _read_by_arrow(file: TraceFile, header: list[str], columns: list[Column]) ->
 
     if b"0x" in file.data or b"0X" in file.data:  # to Arrow that is a number
         return None
-    zoned = bool(_ZONE.search(_first_cell(file, header, columns)))
+    first = _DATETIME.fullmatch(_first_cell(file, header, columns))
+    zoned = first is not None and first[3] is not None
     types = {
         "count": pa.int64(),
         "number": pa.float64(),
@@ -145,10 +146,10 @@ class _DatetimeParser:
         match = _DATETIME.fullmatch(cell)
         if not match:
             raise ValueError("is not a date and time (YYYY-MM-DD HH:MM:SS.fffffff, with or without a zone)")
-        date, time, utc, sign, hours, minutes = match.groups()
+        date, time, zone, sign, hours, minutes = match.groups()
         if not "1678" <= date[:4] <= "2261":
             raise ValueError("is a year that 64-bit nanoseconds do not reach")
-        zoned = bool(utc or sign)
+        zoned = zone is not None
         if self._zoned not in (None, zoned):
             raise ValueError(f"has {'a' if zoned else 'no'} time zone, unlike the rows above")
         self._zoned = zoned
