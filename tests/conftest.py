@@ -13,10 +13,10 @@ from simulator import TokenLog
 from simulator.recorder import Recorder
 from tests.support import check_littles_law
 
+# the same examples of the same code; `make explore` draws new ones, and more
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("new", max_examples=1000, deadline=None)
 settings.load_profile("same")
-"""Of the same code the tests make the same of it; `make explore` draws other examples, and more."""
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def unneeded(
     return spare
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(
     st.lists(candidates, min_size=2, max_size=6),
     st.tuples(st.integers(0, 2), st.integers(0, 4)),
@@ -68,7 +68,7 @@ def test_the_program_finds_the_most_profitable_set_and_of_those_the_one_with_mos
     assert worth(tuple(asked[i] for i in admit(asked, counts, blocks, spare_rate))) == best
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(candidates, max_size=6), st.sets(st.integers(0, 5)), st.integers(0, 30))
 def test_who_has_begun_is_not_rejected(drawn: list[Candidate], begun: set[int], blocks: int) -> None:
     asked = [c._replace(id=i, committed=i in begun) for i, c in enumerate(drawn)]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.cells import cells, run_cell
@@ -55,7 +55,6 @@ def test_best_is_all_tokens_less_a_wait_that_nobody_can_spare_the_user():
     assert best_benefits(tokens, two_a_second, user) == pytest.approx([3 - 0.5 * 2.5])  # the first is due at 0.5 s
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.floats(0, 5), min_size=1, max_size=8),
     st.lists(st.floats(0, 5), min_size=8, max_size=8),

@@ -207,7 +207,7 @@ def test_the_inner_policy_keeps_its_parameters() -> None:
 LOOSE = ["on=ttft:ttft=1e6", "on=tbt:tbt=1e6", "on=tpot:tpot=1e6", "on=deadlines:speed=1e-6"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scenario=scenarios(), bound=st.sampled_from(LOOSE), inner=st.sampled_from(["fcfs", "chunked_prefill", "lcfs"]))
 def test_bounds_that_nobody_misses_change_nothing(scenario: Any, bound: str, inner: str) -> None:
     load, machine, limits, options = scenario
@@ -223,7 +223,7 @@ def test_bounds_that_nobody_misses_change_nothing(scenario: Any, bound: str, inn
     assert replace(logs[2], meta=logs[0].meta) == logs[0]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(scenario=scenarios(), seed=st.integers(0, 1000), on=st.sampled_from(["ttft", "tbt", "tpot", "deadlines"]))
 def test_dropping_around_a_policy_that_does_everything_leaps_as_it_steps(scenario: Any, seed: int, on: Any) -> None:
     both((DropOnMiss(inner=Erratic(seed=seed), on=on), DropOnMiss(inner=Erratic(seed=seed), on=on)), scenario)
@@ -252,7 +252,7 @@ def is_missed(on: str, bound: float, arrival: float, times: list[float], now: fl
     return False
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     seed=st.integers(0, 2**32),
     on=st.sampled_from(["ttft", "tbt", "tpot", "deadlines"]),

@@ -85,7 +85,7 @@ def test_preemption_costs_time_and_no_tokens(spec: str) -> None:
     arrival=st.lists(st.integers(0, 12), min_size=1, max_size=20),
     spec=st.sampled_from(POLICIES),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_closed_loop_never_holds_more_than_its_clients(max_concurrency: int, arrival: list[int], spec: str) -> None:
     load = workload(sorted(float(t) for t in arrival), 20, 7)
     log = simulate(load, make_policy(spec), Machine(ConstantLatency(0.25)), max_concurrency=max_concurrency)

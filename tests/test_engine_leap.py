@@ -121,13 +121,13 @@ SPECS = [
 
 
 @pytest.mark.parametrize("spec", SPECS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(scenario=scenarios())
 def test_every_policy_leaps_as_it_steps(spec: str, scenario: tuple) -> None:  # type: ignore[type-arg]
     both((make_policy(spec), make_policy(spec)), scenario)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(scenario=scenarios(), seed=st.integers(0, 1000))
 def test_a_policy_that_pauses_preempts_drops_and_replans_leaps_as_it_steps(scenario: tuple, seed: int) -> None:  # type: ignore[type-arg]
     both((Erratic(seed=seed), Erratic(seed=seed)), scenario)

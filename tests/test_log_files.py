@@ -65,7 +65,7 @@ def test_log_reads_back_identically(log: TokenLog, tmp_path: Path) -> None:
     assert again.counters == log.counters
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(times=st.lists(st.lists(st.floats(0, 1e6), max_size=4), max_size=6), delivered=st.booleans())
 def test_any_measured_log_reads_back_identically(
     times: list[list[float]], delivered: bool, tmp_path_factory: pytest.TempPathFactory

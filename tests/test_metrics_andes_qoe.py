@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -31,7 +31,6 @@ def score(tokens, model=None, speed=1.0, status=FINISHED, end=float("nan"), aske
     return float(qoe(model, stall_free_start(elapsed, speeds), expected, outcome)[0])
 
 
-@settings(deadline=None)
 @given(answers, ttfts, speeds)
 def test_one_running_maximum_says_when_each_token_is_read_and_how_long_a_reader_waits(tokens, ready, speed):
     elapsed = hand_logs.ragged([tokens])
@@ -60,7 +59,6 @@ def test_a_reader_who_waits_at_both_ends():
     assert score([11.0, 12.0]) == pytest.approx(1 - Fraction(20, 21), **exact)
 
 
-@settings(deadline=None)
 @given(answers, ttfts, speeds)
 def test_every_version_equals_its_definition_token_by_token(tokens, ttft, speed):
     slow = slow_metrics.fractions(tokens), Fraction(ttft), Fraction(speed)
@@ -73,7 +71,6 @@ def test_every_version_equals_its_definition_token_by_token(tokens, ttft, speed)
             assert score(tokens, QoE(version=version, ttft=ttft), speed) == pytest.approx(v2, **exact)
 
 
-@settings(deadline=None)
 @given(answers, ttfts, speeds, times, st.integers(0, 4), st.sampled_from(["v1", "v2"]))
 def test_the_area_until_a_drop_equals_its_definition(tokens, ttft, speed, after, missing, version):
     end, asked = tokens[-1] + after, len(tokens) + missing
@@ -139,14 +136,12 @@ def test_an_expectation_that_cannot_be_is_refused(bad):
         QoE(**bad)
 
 
-@settings(deadline=None)
 @given(answers, ttfts, speeds, st.sampled_from(["v1", "v2", "v1_steps"]), st.sampled_from(hand_logs.Status), times)
 def test_qoe_is_a_share(tokens, ttft, speed, version, status, after):
     model = QoE(version=version, ttft=ttft, dropped=AREA)
     assert 0.0 <= score(tokens, model, speed, status, tokens[-1] + after, len(tokens) + 3) <= 1.0
 
 
-@settings(deadline=None)
 @given(st.data(), answers, ttfts, speeds, st.sampled_from(["v1", "v2"]))
 def test_with_the_last_digested_time_unchanged_an_earlier_token_never_lowers_qoe(data, tokens, ttft, speed, version):
     i = data.draw(st.integers(0, len(tokens) - 1))

@@ -3,7 +3,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.metrics import fluid_token_rate
@@ -32,7 +32,6 @@ def test_after_a_miss_deadlines_go_on_from_the_late_token():
     assert fluidity([1.0, 2.25, 3.25, 4.5]) == 2 / 4  # a miss is at least one, however small
 
 
-@settings(deadline=None)
 @given(st.lists(answers, max_size=6), st.sampled_from([0.0, 0.125, 1.0]), bounds)
 def test_the_index_equals_etalons_loop_over_the_gaps(requests, ttft, tbt):
     got = fluidity_index(hand_logs.ragged(requests), ttft, tbt).tolist()
@@ -86,14 +85,12 @@ def test_fluidity_falls_in_about_one_of_25_random_cases_when_a_token_comes_earli
     assert 0.02 < falls / 4000 < 0.06
 
 
-@settings(deadline=None)
 @given(answers, st.lists(bounds, min_size=2, max_size=2).map(sorted))
 def test_a_longer_time_between_deadlines_never_lowers_fluidity(tokens, tbts):
     short, long = (fluidity([*tokens, 5.0], 0.5, tbt) for tbt in tbts)
     assert short <= long
 
 
-@settings(deadline=None)
 @given(answers, st.sampled_from([0.5, 0.9, 1.0]))
 def test_the_smallest_tbt_is_enough_and_a_nanosecond_less_is_not(tokens, fluid):
     least = float(smallest_tbt(hand_logs.ragged([tokens]), 0.5, fluid)[0])

@@ -3,7 +3,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.metrics import latencies, ragged
@@ -14,7 +14,6 @@ from tests.hand_logs import DROPPED, FINISHED, UNFINISHED
 rows = st.lists(st.lists(st.floats(0, 1e6), max_size=40), max_size=8)
 
 
-@settings(deadline=None)
 @given(rows)
 def test_every_operation_equals_a_loop_over_the_segments(rows):
     values, offsets = hand_logs.ragged(rows)
@@ -32,7 +31,6 @@ def test_every_operation_equals_a_loop_over_the_segments(rows):
     assert np.diff(gaps.offsets).tolist() == [max(len(r) - 1, 0) for r in rows]
 
 
-@settings(deadline=None)
 @given(rows, st.data())
 def test_some_of_the_rows_are_those_rows(rows, data):
     which = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))), dtype=bool)
@@ -48,7 +46,6 @@ def test_a_running_maximum_begins_anew_in_every_segment_at_any_size_and_sign():
     assert ragged.running_max(values, offsets).tolist() == expected
 
 
-@settings(deadline=None)
 @given(rows, st.sampled_from([0.0, 0.25, 0.5, 0.99, 1.0]))
 def test_quantile_of_each_segment_is_numpys(rows, q):
     expected = [np.quantile(r, q) if r else np.nan for r in rows]
@@ -84,7 +81,6 @@ def test_an_unfinished_request_has_a_first_token_but_no_end():
 gap_lists = st.lists(st.lists(st.floats(0, 1e5), max_size=50), max_size=4)
 
 
-@settings(deadline=None)
 @given(gap_lists)
 def test_few_gaps_have_exact_quantiles_and_many_are_within_their_stated_error(chunks):
     gaps = np.array([g for chunk in chunks for g in chunk])

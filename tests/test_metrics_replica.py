@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import linregress
 
@@ -64,7 +64,6 @@ def test_an_unfinished_request_waits_until_the_last_event():
     assert replica.mean_queue(log) == 4.0 / 8.0
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(ticks, ticks, ticks), min_size=1, max_size=10))
 def test_mean_queue_times_the_span_is_the_sum_of_the_waits(rows):
     rows.sort()

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -55,7 +55,6 @@ def test_presets_are_the_papers():
 bound = st.none() | st.floats(0, 1e12)
 
 
-@settings(deadline=None)
 @given(bound, bound, bound, bound, st.floats(1e-12, 1e12))
 def test_parse_reads_back_what_spell_writes(ttft, tbt, tpot, e2e, speed):
     slo = SLO(ttft=ttft, tbt=tbt, tpot=tpot, e2e=e2e, speed=speed)

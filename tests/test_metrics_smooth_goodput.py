@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -158,7 +158,6 @@ users = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.data(), users)
 def test_with_origin_submission_an_earlier_token_never_lowers_the_benefit(data, user):
     tokens = sorted(data.draw(st.lists(ticks, min_size=1, max_size=12)))
@@ -175,7 +174,6 @@ def test_with_origin_first_token_a_later_first_token_can_raise_the_benefit():
     assert benefit_of([8.0, 10.0], user) == 2.0 > benefit_of([0.0, 10.0], user) == 2 - 2.5 * 8
 
 
-@settings(deadline=None)
 @given(
     st.data(),
     st.sampled_from([1.0, 4.0, 16.0]),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import simulator.metrics
@@ -38,7 +38,6 @@ def end_of(requests: list[Row]) -> float:
     return max([x for s, t, _, end in requests for x in (s, *t, end) if not math.isnan(x)], default=NAN)
 
 
-@settings(deadline=None)
 @given(rows(), users)
 def test_per_request_columns_equal_the_token_by_token_reference(requests, user):
     frame = per_request(log_of(requests), SLO_OF_ALL, user)
@@ -49,7 +48,6 @@ def test_per_request_columns_equal_the_token_by_token_reference(requests, user):
     assert len(frame) == len(requests)
 
 
-@settings(deadline=None)
 @given(rows(), users)
 def test_the_summary_equals_means_and_quantiles_of_the_reference(requests, user):
     log = log_of(requests, window=64.0)
@@ -94,14 +92,12 @@ def shifted(log: TokenLog, by: float) -> TokenLog:
     return replace(log, arrival=log.arrival + by, end=log.end + by, measured=tokens)
 
 
-@settings(deadline=None)
 @given(rows(), users, st.sampled_from([-64.0, 0.5, 4096.0]))
 def test_shifting_a_run_in_time_changes_nothing(requests, user, by):
     log = log_of(requests)
     assert same(summary_values(shifted(log, by), SLO_OF_ALL, user), summary_values(log, SLO_OF_ALL, user))
 
 
-@settings(deadline=None)
 @given(st.data(), rows(), users)
 def test_the_order_of_requests_changes_nothing(data, requests, user):
     together = [(0.0, t, status, end) for _, t, status, end in requests]
@@ -110,7 +106,6 @@ def test_the_order_of_requests_changes_nothing(data, requests, user):
     assert same(a, b)
 
 
-@settings(deadline=None)
 @given(st.data(), rows(), users)
 def test_each_column_follows_its_request_in_time_and_in_order(data, requests, user):
     together = [(0.0, t, status, end) for _, t, status, end in requests]
@@ -123,7 +118,6 @@ def test_each_column_follows_its_request_in_time_and_in_order(data, requests, us
         ], name
 
 
-@settings(deadline=None)
 @given(rows(), users, st.integers(1, 30))
 def test_going_through_the_log_in_small_chunks_changes_nothing(requests, user, size):
     class Chunked(TokenLog):
@@ -135,7 +129,6 @@ def test_going_through_the_log_in_small_chunks_changes_nothing(requests, user, s
     assert same(summary_values(chunked, SLO_OF_ALL, user), summary_values(log, SLO_OF_ALL, user))
 
 
-@settings(deadline=None)
 @given(rows(min_size=1))
 def test_delivered_times_are_what_the_metrics_look_at(requests):
     log = log_of([(s, [s] * len(t), status, end) for s, t, status, end in requests])

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.metrics import SLO, per_request, summary_values
@@ -34,7 +34,6 @@ def test_a_token_counts_for_the_latency_class_by_its_own_deadline():
     assert timely([]) == 0.0
 
 
-@settings(deadline=None)
 @given(rows())
 def test_deadline_tokens_equal_a_count_token_by_token(requests):
     frame = per_request(log_of(requests), SLO(ttft=20.0, tbt=5.0, e2e=60.0))
@@ -47,7 +46,6 @@ def test_deadline_tokens_equal_a_count_token_by_token(requests):
     assert frame["deadline_class_tokens"].tolist() == slow
 
 
-@settings(deadline=None)
 @given(st.data(), answers.filter(bool))
 def test_an_earlier_token_never_loses_a_deadline(data, tokens):
     i = data.draw(st.integers(0, len(tokens) - 1))
@@ -82,7 +80,6 @@ def test_what_is_being_read_is_unread_by_what_is_left_of_it():
     assert effective([0.0, 0.25], output_length=5) == pytest.approx(1 + Fraction(1, 2))  # 3/4 of 5 is 15 %
 
 
-@settings(deadline=None)
 @given(answers, st.sampled_from([0.25, 1.0, 4.0, 16.0]), st.integers(0, 40))
 def test_effective_tokens_equal_what_a_reader_has_still_to_read(tokens, speed, output_length):
     slow = slow_metrics.effective_tokens(slow_metrics.fractions(tokens), Fraction(speed), output_length)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.metrics import MIXES, QoE, User, per_request, reading_speeds
@@ -27,7 +27,6 @@ def test_words_a_minute_and_seconds_a_token_agree():
     assert MIXES["age"].seconds_per_token == pytest.approx(60 / (words * 1.3), abs=0.001)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["age", "language"]), st.integers(0, 300), st.integers(0, 300), st.integers(0, 9))
 def test_who_reads_a_request_depends_on_its_id_alone(mix, few, more, seed):
     few, more = sorted((few, more))
@@ -49,7 +48,6 @@ def test_a_user_may_be_drawn_from_a_mix():
     assert User.model_validate(user.model_dump(mode="json")) == user
 
 
-@settings(deadline=None)
 @given(rows(), st.data())
 def test_users_that_differ_by_request_are_judged_each_by_his_own(requests, data):
     n = len(requests)

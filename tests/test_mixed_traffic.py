@@ -63,7 +63,7 @@ def test_classes_come_in_their_shares():
     assert draw_classes([0.75, 0.25], 40_000).tolist() == kind.tolist()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 5))
 def test_longer_workload_starts_with_the_shorter_one(few, more, seed):
     few, more = sorted((few, more))
@@ -107,7 +107,6 @@ def test_all_requests_are_the_whole_run(log):
     assert of_requests(measured, np.arange(log.num_requests)) == replace(measured, until=last_event(log))
 
 
-@settings(deadline=None)
 @given(hand_rows(min_size=1), st.data())
 def test_users_of_a_measured_run_get_the_same_whether_their_class_is_looked_at_or_all(rows, data):
     def for_each(values):

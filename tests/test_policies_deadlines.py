@@ -111,7 +111,7 @@ class AskedEachTime(Edf):
         return self.decide(view)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(scenario=scenarios())
 def test_between_the_times_at_which_edf_decides_it_would_decide_the_same(scenario: Any) -> None:
     load, machine, limits, options = scenario

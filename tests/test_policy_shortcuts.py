@@ -37,7 +37,7 @@ def ten_less_the_decodes(counts: Counts) -> float:
     return 10.0 - 1.0 * counts[0] - 0.25 * counts[1]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.lists(candidates, max_size=5), st.tuples(st.integers(0, 2), st.integers(0, 4)), st.integers(0, 30))
 def test_all_are_in_time_only_if_the_program_accepts_all(drawn: list[Candidate], counts: Counts, blocks: int) -> None:
     asked = [c._replace(id=i) for i, c in enumerate(drawn)]
@@ -76,7 +76,7 @@ MODELS: list[Callable[[Batch], float]] = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(MODELS),
     st.floats(-1, 10) | st.integers(0, 8192),

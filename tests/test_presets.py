@@ -57,8 +57,10 @@ def test_preset_is_its_policy_under_its_limits():
     ("spec", "message"),
     [
         ("vllm_v2", "unknown policy 'vllm_v2'; did you mean vllm_v"),
-        ("vllm_v1:max_num_seqs=0", "max_num_seqs: Input should be greater than or equal to 1, not '0'"),
-        ("vllm_v1:max_num_seqs=0", "policy 'vllm_v1:max_num_seqs=0': max_num_seqs: "),
+        (
+            "vllm_v1:max_num_seqs=0",
+            "policy 'vllm_v1:max_num_seqs=0': max_num_seqs: Input should be greater than or equal to 1, not '0'",
+        ),
         ("vllm_v1:max_num_seqs=4000", "'vllm_v1:max_num_seqs=4000': max_num_seqs 4000 is over max_num_batched_tokens"),
         ("sarathi:chunk=3", "sarathi has no parameter 'chunk' (it has max_num_seqs,"),
         ("fcfs@hold_token", "unknown delivery 'hold_token'; did you mean hold_tokens"),

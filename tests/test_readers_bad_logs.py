@@ -186,7 +186,7 @@ def test_too_many_tokens_are_refused_before_they_are_made(bound: str, monkeypatc
         read_bench_logs(FIXTURES / "vllm.json")
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["vllm.json", "sglang.jsonl", "aiperf.jsonl", "guidellm.json"]),
     position=st.floats(0, 1),

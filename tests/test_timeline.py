@@ -264,7 +264,7 @@ def check_phases(log: TokenLog, request: int, blocks: Iterations) -> np.ndarray:
     return np.sum(inside, axis=0, dtype=np.int64) if inside else np.zeros(len(blocks), dtype=np.int64)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(scenario=scenarios(), seed=st.integers(0, 1000))
 def test_blocks_and_phases_of_any_run_tile_its_time(scenario: tuple, seed: int) -> None:  # type: ignore[type-arg]
     load, machine, limits, options = scenario
@@ -274,7 +274,7 @@ def test_blocks_and_phases_of_any_run_tile_its_time(scenario: tuple, seed: int) 
 
 
 @pytest.mark.parametrize("spec", ["fcfs", "andes", "drop_on_miss", "chunked_prefill:token_budget=16", "adaserve"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(scenario=scenarios())
 def test_so_do_those_of_policies(spec: str, scenario: tuple) -> None:  # type: ignore[type-arg]
     load, machine, limits, options = scenario
@@ -283,7 +283,7 @@ def test_so_do_those_of_policies(spec: str, scenario: tuple) -> None:  # type: i
         check_timeline(log)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(scenario=scenarios(), seed=st.integers(0, 1000), part=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 def test_a_window_shows_that_part_of_the_run(scenario: tuple, seed: int, part: tuple[float, float]) -> None:  # type: ignore[type-arg]
     load, machine, limits, options = scenario

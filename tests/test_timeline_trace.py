@@ -126,7 +126,7 @@ def test_a_drop_is_an_instant_with_its_reason() -> None:
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(scenario=scenarios(), seed=st.integers(0, 1000))
 def test_traces_of_any_run_are_valid_and_whole(scenario: tuple, seed: int) -> None:  # type: ignore[type-arg]
     load, machine, limits, options = scenario

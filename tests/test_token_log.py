@@ -72,7 +72,6 @@ def simulated(draw):
     return log, expected
 
 
-@settings(deadline=None)
 @given(run_lists, st.data())
 def test_decode_step_ends_are_the_boundaries_of_runs_with_decodes(run_list, data):
     runs = make_runs(run_list)
@@ -83,7 +82,7 @@ def test_decode_step_ends_are_the_boundaries_of_runs_with_decodes(run_list, data
     assert runs.decode_step_ends(first, last).tolist() == ends[first:last]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(simulated(), st.data())
 def test_token_times_of_any_range_of_requests_are_those_of_their_segments(pair, data):
     log, expected = pair
@@ -98,7 +97,6 @@ def test_token_times_of_any_range_of_requests_are_those_of_their_segments(pair, 
     assert log.token_times().times.tolist() == log.generated_times().times.tolist()
 
 
-@settings(deadline=None)
 @given(rows(), st.data())
 def test_measured_and_delivered_times_are_sliced_as_they_are(requests, data):
     log = log_of(requests)
@@ -114,7 +112,6 @@ def test_measured_and_delivered_times_are_sliced_as_they_are(requests, data):
     assert late.generated_times(first, last).times.tolist() == expected.times.tolist()
 
 
-@settings(deadline=None)
 @given(rows(), st.integers(1, 40))
 def test_chunks_part_the_requests_and_exceed_their_size_only_for_a_single_one(requests, size):
     log = log_of(requests)
@@ -147,7 +144,6 @@ def histories(draw):
     return log_of(requests, events=events_of(events)), waits
 
 
-@settings(deadline=None)
 @given(histories(), ticks)
 def test_the_number_waiting_is_that_of_the_requests_that_wait(history, moment):
     log, waits = history
@@ -195,7 +191,6 @@ def test_logs_are_equal_column_by_column_and_nan_equals_nan():
     assert log != "a log"
 
 
-@settings(deadline=None)
 @given(simulated())
 def test_a_simulated_log_equals_its_copy_and_not_one_with_another_step(pair):
     log, _ = pair

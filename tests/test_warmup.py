@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from experiments.aggregate import Row, rows
@@ -145,7 +145,6 @@ def test_the_window_starts_with_the_first_arrival_that_is_left_and_nothing_is_le
     assert math.isnan(nothing["smooth_goodput_tokens_per_s_window"])
 
 
-@settings(deadline=None)
 @given(hand_rows(min_size=1))
 def test_a_warmup_that_removes_nobody_changes_nothing(requests):
     log = log_of(requests)
@@ -154,7 +153,6 @@ def test_a_warmup_that_removes_nobody_changes_nothing(requests):
     assert same(summary_values(log, since=first), summary_values(log))
 
 
-@settings(deadline=None)
 @given(hand_rows(min_size=1), st.integers(0, 100))
 @example([row(6.25, [101.0], end=201.5), row(7.0, [], UNFINISHED)], 7)  # who is removed is the last to end
 def test_the_columns_of_who_is_left_are_those_of_the_whole_run(requests, since):
