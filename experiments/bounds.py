@@ -12,7 +12,7 @@ from simulator.metrics.periods import per_second
 from simulator.policy import EngineLimits
 from simulator.workload import Workload
 
-_REQUESTS_AT_ONCE = 4096
+_REQUESTS_AT_ONCE = 1024
 
 
 def worth_alone(workload: Workload, profile: Profile, user: User, first: int = 0) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 from experiments.cells import Cell, CellResult, cells, num_requests, run_cell
 from experiments.study import StudySpec
 from experiments.sweep.backends import Workers
+from experiments.sweep.batches import each, take_batch
 
 _WORTH_WORKERS = 60_000
 """Requests from which on workers save more than their start costs (about 1.5 s of CPU each for imports)."""
@@ -53,9 +55,11 @@ def _run_in_workers(
     study: StudySpec, todo: list[Cell], folder: Path | None, jobs: int, report: Callable[[float], None]
 ) -> list[CellResult]:
     results: list[CellResult] = []
+    batches = iter(partial(take_batch, deque(todo), lambda cell: (cell.rate, cell.seed), jobs), [])
+    run_batch = partial(each, partial(run_cell, study, folder=folder))
     try:
-        for result in Workers(lambda: "loky", jobs).results(partial(run_cell, study, folder=folder), todo):
-            results.append(result)
+        for batch in Workers(lambda: "loky", jobs).results(run_batch, batches):
+            results += batch
             report(len(results))
     except BrokenExecutor:
         raise ValueError(

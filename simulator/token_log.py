@@ -184,8 +184,11 @@ class TokenLog:
             return self.generated_times(first, last)
         return _slice(self.delivered, first, self.num_requests if last is None else last)
 
-    def chunks(self, max_tokens: int = 4_000_000) -> Iterator[tuple[int, int]]:
-        """Consecutive ranges of requests [first, last) of about `max_tokens` tokens each: bounds the memory."""
+    def chunks(self, max_tokens: int = 250_000) -> Iterator[tuple[int, int]]:
+        """Consecutive ranges of requests [first, last) of about `max_tokens` tokens each.
+
+        That bounds the memory, and so few stay in the processor's cache.
+        """
         total = np.cumsum(self.num_tokens())
         first = 0
         while first < self.num_requests:

@@ -124,7 +124,7 @@ def test_a_rate_is_judged_by_what_counts_as_fluid():
 def test_the_rate_of_a_run_that_is_read_in_parts_is_that_of_the_whole(monkeypatch):
     rows = [row(float(i), [i + 0.1, i + 0.1 + i / 64, i + 0.2 + i / 32]) for i in range(1, 9)]
     whole = fluid_token_rate(log_of(rows), share=0.5)
-    monkeypatch.setattr(TokenLog, "chunks", lambda log, _: [(0, 2), (2, 7), (7, log.num_requests)])
+    monkeypatch.setattr(TokenLog, "chunks", lambda log: [(0, 2), (2, 7), (7, log.num_requests)])
     assert fluid_token_rate(log_of(rows), share=0.5) == whole
 
 

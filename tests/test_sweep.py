@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from experiments.aggregate import rows
 from experiments.cells import run_cell
 from experiments.cli import main
 from experiments.runner import run_study
 from experiments.sweep import filler
+from experiments.sweep.batches import take_batch
 from experiments.sweep.drive import NoWorkers, outcomes
 from experiments.sweep.grid import load_grid
 from experiments.sweep.rows import from_bytes, from_table, to_bytes, to_table
@@ -175,6 +180,23 @@ def test_precision_adds_seeds_that_are_kept_too(tmp_path: Path) -> None:
     assert run_sweep(grid(seeds=7, rates=[2], policies=["fcfs"]), tmp_path / "store", jobs=1).num_run == 0
 
 
+@given(st.lists(st.tuples(st.integers(1, 9), st.sampled_from("ab")), max_size=6), st.integers(1, 5))
+def test_batches_are_all_cells_in_their_order_and_short_at_the_end(groups: list[tuple[int, str]], workers: int) -> None:
+    cells = [(name, i) for size, name in groups for i in range(size)]
+    waiting, taken = deque(cells), []
+    while batch := take_batch(waiting, lambda cell: cell[0], workers):
+        assert len({name for name, _ in batch}) == 1
+        assert len(batch) == 1 or len(batch) <= min(4, (len(cells) - len(taken)) // (2 * workers))
+        taken += batch
+    assert taken == cells
+
+
+def test_cells_with_one_workload_go_together() -> None:
+    waiting = deque("aaaaaabbbcd" + "e" * 8)
+    batches = list(iter(partial(take_batch, waiting, str, 1), []))
+    assert ["".join(batch) for batch in batches] == ["aaaa", "aa", "bbb", "c", "d", "eeee", "ee", "e", "e"]
+
+
 class Mortal:
     """Workers of which one dies of certain cells, and all of them if they are all `dead`."""
 
@@ -195,7 +217,8 @@ class Mortal:
             yield self._do(call, argument)
 
     def _do(self, call: Any, argument: Any) -> Any:
-        if isinstance(argument, Task) and argument.cell.policy == self.deadly:
+        cells = argument if isinstance(argument, list) else [argument]
+        if any(isinstance(cell, Task) and cell.cell.policy == self.deadly for cell in cells):
             raise OSError("killed")
         return call(argument)
 

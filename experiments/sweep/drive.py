@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from time import sleep
 
 from experiments.sweep.backends import Workers
+from experiments.sweep.batches import each, take_batch
 from experiments.sweep.tasks import Failure, Outcome, Task
 
 Say = Callable[[str], None]
@@ -27,16 +29,16 @@ def outcomes(pool: Workers, todo: Iterable[Task], do: Callable[[Task], Outcome],
     """
     waiting, in_flight = deque(todo), dict[str, Task]()
 
-    def dispatched() -> Iterator[Task]:
-        while waiting:
-            task = waiting.popleft()
-            in_flight[task.key] = task
-            yield task
+    def dispatched() -> Iterator[list[Task]]:
+        while batch := take_batch(waiting, _workload, pool.num):
+            in_flight.update((task.key, task) for task in batch)
+            yield batch
 
     while waiting:
         try:
-            for outcome in pool.results(do, dispatched()):
-                yield in_flight.pop(outcome.key), outcome
+            for batch in pool.results(partial(each, do), dispatched()):
+                for outcome in batch:
+                    yield in_flight.pop(outcome.key), outcome
         except Exception as error:
             if not in_flight:
                 _check_alive(pool)
@@ -44,6 +46,10 @@ def outcomes(pool: Workers, todo: Iterable[Task], do: Callable[[Task], Outcome],
             for task in list(in_flight.values()):
                 yield task, _alone(pool, task, do, say)
             in_flight.clear()
+
+
+def _workload(task: Task) -> object:
+    return task.workload, task.profile, task.cell.rate, task.cell.seed
 
 
 def _alone(pool: Workers, task: Task, do: Callable[[Task], Outcome], say: Say) -> Outcome:

@@ -77,7 +77,7 @@ def fluid_token_rate(log: TokenLog, ttft: float = TTFT, fluid: float = FLUID, sh
     if not 0 < share <= 1:
         raise ValueError(f"share must be in (0, 1], not {share}")
     parts = []
-    for first, last in log.chunks(1_000_000):
+    for first, last in log.chunks():
         elapsed = since_submission(log.token_times(first, last), log.arrival[first:last])
         finished = log.status[first:last] == Status.FINISHED
         parts.append(np.where(finished, smallest_tbt(elapsed, ttft, fluid), np.inf))

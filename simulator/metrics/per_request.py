@@ -31,9 +31,6 @@ Columns = dict[str, npt.NDArray[Any]]
 SLOs = SLO | Mapping[str, SLO | None] | None
 """What the requests are held to: one SLO, one for each class by its name, or none."""
 
-_CHUNK = 250_000
-"""Tokens looked at together: few enough to stay in the processor's cache."""
-
 
 class _People(NamedTuple):
     """Who reads each request, (n,): tokens/s, until when they wait (s), and Andes' expectations and outcomes."""
@@ -63,7 +60,7 @@ def request_columns(
         return _columns_by_class(log, slo, user, gaps, tbt_p99)
     people = _people(log, user)
     joined: Columns = {}
-    for first, last in [*log.chunks(_CHUNK)] or [(0, 0)]:
+    for first, last in [*log.chunks()] or [(0, 0)]:
         chunk = slice(first, last)
         tokens, arrival, status = log.token_times(first, last), log.arrival[chunk], log.status[chunk]
         _refuse_unknown_times(tokens, first)
