@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from hardware_profiles import Profile
     from hardware_profiles.datasheets import ModelShape
+    from hardware_profiles.tables import Row
 
 app = typer.Typer(
     name="profiles",
@@ -186,13 +188,23 @@ def measure(
     ] = 400_000,
 ) -> None:
     """Measure a calibration table on this machine's GPU (needs PyTorch), for `profiles fit`."""
+    from experiments.progress import progress
     from hardware_profiles.measure import MeasurePlan, measure
     from hardware_profiles.tables import write_table
 
     plan = MeasurePlan(num_layers=layers, repeats=repeats, max_kv_tokens=max_kv_tokens)
-    rows = measure(_shape(model, config), device, plan)
-    write_table(rows, out)
-    typer.echo(f"{len(rows)} rows: {out}")
+    rows, num_rows = measure(_shape(model, config), device, plan), 0
+
+    def told() -> Iterator[Row]:
+        nonlocal num_rows
+        with progress(len([*plan.iterations()]), what="iterations", doing="measuring") as update:
+            for row in rows:
+                yield row
+                num_rows += 1
+                update(num_rows)
+
+    write_table(told(), out)
+    typer.echo(f"{num_rows} rows: {out}")
 
 
 def _shape(model: str | None, config: Path | None) -> ModelShape:

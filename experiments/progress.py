@@ -14,24 +14,26 @@ _LINES = 4
 
 
 @contextmanager
-def progress(total: int, quiet: bool = False, what: str = "runs") -> Iterator[Callable[[float], None]]:
+def progress(
+    total: int, quiet: bool = False, what: str = "runs", doing: str = "simulating"
+) -> Iterator[Callable[[float], None]]:
     """A function that is told how many of `total` runs, or of `what` there is, are done, fractions included."""
     if quiet:
         yield lambda done: None
     elif sys.stderr.isatty():
-        with _bar(total, what) as update:
+        with _bar(total, what, doing) as update:
             yield update
     else:
         yield _lines(total, what)
 
 
 @contextmanager
-def _bar(total: int, what: str) -> Iterator[Callable[[float], None]]:
+def _bar(total: int, what: str, doing: str) -> Iterator[Callable[[float], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     with Progress(
-        TextColumn("simulating"),
+        TextColumn(doing),
         BarColumn(),
         TextColumn(f"{{task.percentage:>3.0f}} % of {{task.total:.0f}} {what}"),
         TextColumn("{task.fields[rate]}"),

@@ -16,7 +16,7 @@ from hardware_profiles.datasheets import kv_capacity, load_device, load_model
 from hardware_profiles.derive import derive
 from hardware_profiles.from_table import TableSource, profile_from_table, write_record
 from hardware_profiles.loader import data_folder
-from hardware_profiles.naming import TableName, table_names
+from hardware_profiles.naming import TableName, table_name, table_names
 from hardware_profiles.overhead import Overhead
 from hardware_profiles.overhead_fit import fit_overhead, read_whole_batches, usable
 from hardware_profiles.profile import Profile
@@ -46,14 +46,19 @@ def tables_in(folder: Path) -> dict[Path, TableName]:
     return table_names(folder.glob("*_train.csv"))
 
 
+def own_tables() -> dict[Path, TableName]:
+    """The tables that were measured by us, which ship with the package."""
+    return {path: table_name(path) for path in sorted(Path(str(data_folder("tables"))).glob("*_train.csv"))}
+
+
 def profile_of_table(path: Path, name: TableName, made: date) -> Profile:
-    """The profile fitted to one of the tables that the shipped profiles come from."""
+    """The profile fitted to one of the tables that the shipped profiles come from, made on that day or its source's."""
     table = read_table(path)
     device, model = load_device(name.device), load_model(name.model)
     source = table_sources()[table.source]
     if name.variant.endswith("pcap"):
         source = source.model_copy(update={"notes": (*source.notes, "the GPU's power was capped")})
-    return profile_from_table(table, device, model, name.tp, name.profile, source, made)
+    return profile_from_table(table, device, model, name.tp, name.profile, source, source.made or made)
 
 
 def derived_profiles(profiles: Mapping[str, Profile]) -> Iterator[Profile]:
@@ -105,7 +110,7 @@ def build(folder: Path, out: Path, made: date) -> Iterator[Profile]:
     tables = tables_in(folder)
     write_record(roofline_error(tables), out / "roofline_error.yaml")
     profiles: dict[str, Profile] = {}
-    for path, name in tables.items():
+    for path, name in (tables | own_tables()).items():
         profiles[name.profile] = profile_of_table(path, name, made)
     profiles |= {profile.name: profile for profile in derived_profiles(profiles)}
     for overhead in overheads(folder / WHOLE_BATCHES, profiles):

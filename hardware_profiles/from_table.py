@@ -44,6 +44,8 @@ class TableSource(Frozen):
     """Preset of engine overhead that suits it: `none` where CPU time is in the latencies already."""
     overhead_below_tp: int | None = None
     """TP degree from which on no overhead suits it: its latencies hold launch times of every GPU."""
+    made: date | None = None
+    """Day of the measurement, if it was ours; a profile made of it keeps that date."""
     notes: tuple[str, ...] = ()
 
     def overhead_at(self, tp: int) -> str:

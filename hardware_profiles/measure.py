@@ -3,7 +3,8 @@
 A few layers are timed and scaled up: latency = time of the layers · (layers of the model / layers timed) + time of
 the final norm and the LM head, which is counted once and on one token of each request. Left out: embedding,
 rotary embeddings, sampling beyond the arg max, and all CPU time (on a GPU the iteration is replayed as a CUDA
-graph). Attention is PyTorch's scaled_dot_product_attention on contiguous caches, not a paged kernel.
+graph). Attention is PyTorch's scaled_dot_product_attention on contiguous caches, not a paged kernel; behind cached
+tokens in one masked call or in two, whichever is faster (`torch_model.Layers.layers`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hardware_profiles.torch_model import Iteration, Layers, import_torch
 
 
 class MeasurePlan(Frozen):
-    """What is measured, and how often; the defaults are about 150 iterations."""
+    """What is measured, and how often; the defaults are about 190 iterations."""
 
     num_layers: PositiveInt = 4
     """Layers that are timed."""
@@ -51,31 +52,29 @@ class MeasurePlan(Frozen):
         return (iteration for iteration in planned if iteration.kv_tokens_held <= self.max_kv_tokens)
 
 
-def measure(
-    shape: ModelShape,
-    device: str,
-    plan: MeasurePlan | None = None,
-    progress: Callable[[Row], None] = lambda _: None,
-) -> list[Row]:
-    """The rows of a calibration table, measured on `device` ("cuda", "cuda:1", "cpu").
+def measure(shape: ModelShape, device: str, plan: MeasurePlan | None = None) -> Iterator[Row]:
+    """The rows of a calibration table, each measured on `device` ("cuda", "cuda:1", "cpu") when it is asked for.
 
-    `progress` is called with each row as it comes. An iteration for which the memory does not suffice is left out.
-    Raises ValueError if PyTorch or the device is not there.
+    An iteration for which the memory does not suffice is left out. Raises ValueError if PyTorch or the device is not
+    there, and with the first row if the layers do not fit into the memory.
     """
-    torch, plan = import_torch(), plan or MeasurePlan()
-    source = _source(torch, device)
-    rows = []
-    with torch.inference_mode():
-        layers = Layers(shape, plan.num_layers, device)
-        for iteration in plan.iterations():
-            try:
-                latency = _latency(torch, layers, iteration, shape.num_layers / plan.num_layers, device, plan)
-            except torch.OutOfMemoryError:
-                torch.cuda.empty_cache()
-                continue
-            rows.append(row_of(iteration, latency, source))
-            progress(rows[-1])
-    return rows
+    torch = import_torch()
+    return _rows(torch, shape, device, plan or MeasurePlan(), _source(torch, device))
+
+
+def _rows(torch: Any, shape: ModelShape, device: str, plan: MeasurePlan, source: str) -> Iterator[Row]:
+    try:
+        layers, scale = Layers(shape, plan.num_layers, device), shape.num_layers / plan.num_layers
+    except torch.OutOfMemoryError:
+        raise ValueError(f"{plan.num_layers} layers and the LM head of {shape.name} do not fit into {device}") from None
+    for iteration in plan.iterations():
+        try:
+            with torch.inference_mode():
+                latency = _latency(torch, layers, iteration, scale, device, plan)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+        else:
+            yield row_of(iteration, latency, source)
 
 
 def row_of(iteration: Iteration, latency: float, source: str) -> Row:
@@ -106,9 +105,11 @@ def _source(torch: Any, device: str) -> str:
 
 
 def _latency(torch: Any, layers: Layers, iteration: Iteration, scale: float, device: str, plan: MeasurePlan) -> float:
-    """Seconds of the whole model: the layers scaled up, the head once."""
+    """Seconds of the whole model: the layers scaled up, attention in the faster of its ways, and the head once."""
     timed = _time_on_gpu if device.startswith("cuda") else _time_on_cpu
-    return scale * timed(torch, layers.layers(iteration), plan) + timed(torch, layers.head(iteration), plan)
+    ways = (False, True) if iteration.context else (False,)
+    of_layers = min(timed(torch, layers.layers(iteration, in_two), plan) for in_two in ways)
+    return scale * of_layers + timed(torch, layers.head(iteration), plan)
 
 
 def _time_on_cpu(torch: Any, run: Callable[[], Any], plan: MeasurePlan) -> float:

@@ -145,7 +145,7 @@ class Row(NamedTuple):
 
 
 def write_table(rows: Iterable[Row], path: Path) -> None:
-    """Writes the CSV file that `read_table` reads; OSError if it cannot."""
+    """Writes the CSV file that `read_table` reads, row by row as they come; OSError, before the first, if it cannot."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(Row._fields)

@@ -12,6 +12,7 @@ from hardware_profiles.build import WHOLE_BATCHES, derived_profiles, main, profi
 from hardware_profiles.loader import data_folder
 
 SHIPPED = Path(str(data_folder("")))
+MEASURED = ("h100-80gb/llama-3-8b/tp1-measured", "h200-141gb/llama-3-8b/tp1-measured")
 MADE_FROM_TABLES = ("roofline_error.yaml", "overheads", "profiles")
 
 
@@ -46,7 +47,7 @@ def test_profiles_follow_from_their_own_tables_alone(
     out = tmp_path / "out"
     build(two_tables, out)
     profiles = [f"a100-{gb}gb/llama-3-8b/tp{tp}" for gb in (40, 80) for tp in (1, 2)]
-    profiles.append("a100-80gb/qwen2.5-14b/tp1")
+    profiles += ["a100-80gb/qwen2.5-14b/tp1", *MEASURED]
     assert sorted(profiles) == sorted(line.split()[0] for line in capsys.readouterr().out.splitlines())
     for profile in profiles:
         name = f"profiles/{profile}.yaml"

@@ -1,9 +1,10 @@
-"""What is measured, on a CPU with a tiny shape; none of this was run on a GPU."""
+"""What is measured, with a tiny shape: on a CPU, and on a GPU where there is one."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,34 +64,61 @@ def test_missing_pytorch_is_said_in_one_line() -> None:
 
 @needs_torch
 def test_measured_table_reads_back(tmp_path: Path) -> None:
-    seen: list[Row] = []
-    rows = measure(TINY, "cpu", PLAN, seen.append)
-    assert rows == seen
+    rows = list(measure(TINY, "cpu", PLAN))
     assert len(rows) == len(list(PLAN.iterations()))
-    write_table(rows, tmp_path / "t.csv")
+    write_table(iter(rows), tmp_path / "t.csv")
     table = read_table(tmp_path / "t.csv")
     assert len(table) == len(rows)
     assert (table.latency > 0).all()
 
 
+def devices() -> list[str]:
+    there = importlib.util.find_spec("torch") is not None and import_torch().cuda.is_available()
+    return ["cpu", "cuda"] if there else ["cpu"]
+
+
 @needs_torch
-def test_chunked_prefill_attends_to_its_context_and_to_itself() -> None:
+@pytest.mark.parametrize("device", devices())
+def test_a_chunk_attends_to_what_is_before_it_and_to_itself(device: str) -> None:
     torch = import_torch()
-    layers = Layers(TINY, 1, "cpu")
-    heads, kv_heads, dim, context, chunk = 4, 2, 16, 5, 3
-    q = torch.randn(chunk, heads * dim)
-    k, v = torch.randn(chunk, kv_heads * dim), torch.randn(chunk, kv_heads * dim)
-    cache = torch.randn(2, 1, kv_heads, context + chunk, dim)
-    attended = layers._attend(q, k, v, cache, chunk).reshape(chunk, heads, dim)
-    keys, values = cache[0, 0], cache[1, 0]
-    assert torch.equal(keys[:, context:], k.reshape(chunk, kv_heads, dim).transpose(0, 1))
+    layers = Layers(TINY, 1, device)
+    context, chunk, near = 5, 3, {"cpu": 1e-5, "cuda": 2e-2}[device]
+    q, kv, cache = layers._random(chunk, 4 * 16), layers._random(chunk, 2 * 2 * 16), layers._caches(1, 5 + 3)[0]
+    masked, in_two = (layers._attend(q, kv, cache, chunk, way) for way in (False, True))
+    assert torch.equal(cache[0, 0, :, context:], kv[:, :32].reshape(chunk, 2, 16).transpose(0, 1))
     for i in range(chunk):
-        for head in range(heads):
-            reach = slice(0, context + i + 1)
-            group = head // (heads // kv_heads)
-            scores = keys[group, reach] @ q.reshape(chunk, heads, dim)[i, head] / dim**0.5
-            expected = torch.softmax(scores, 0) @ values[group, reach]
-            assert torch.allclose(attended[i, head], expected, atol=1e-5)
+        everything, before, own = (
+            naive_attention(q[i], cache[:, 0, :, start:end]) for start, end in ((0, 6 + i), (0, 5), (5, 6 + i))
+        )
+        assert torch.allclose(masked[i], everything, atol=near)
+        assert torch.allclose(in_two[i], before + own, atol=near)
+
+
+@needs_torch
+@pytest.mark.parametrize("device", devices())
+def test_a_layer_is_a_transformers(device: str) -> None:
+    torch = import_torch()
+    functional = torch.nn.functional
+    layers, iteration = Layers(TINY, 1, device), Iteration(decode_batch=3, decode_context=7)
+    residual, hidden, cache = layers._random(3, 64), layers._random(3, 64), layers._caches(3, 7)[0]
+    weights = {name: weight.float() for name, weight in layers._weights[0].items()}
+    with torch.inference_mode():
+        total, added = layers._layer(residual, hidden, layers._weights[0], iteration, None, cache, False)
+    for i in range(3):
+        x = (residual + hidden)[i].float()
+        q = (functional.rms_norm(x, x.shape) @ weights["qkv"].T)[: 4 * 16]
+        x = x + naive_attention(q, cache[:, i].float()) @ weights["out"].T
+        gate, up = (functional.rms_norm(x, x.shape) @ weights["up"].T).split(96)
+        near = {"rtol": {"cpu": 1e-4, "cuda": 0.05}[device], "atol": {"cpu": 1e-5, "cuda": 0.05}[device]}
+        assert torch.allclose(total[i].float(), x, **near)
+        assert torch.allclose(added[i].float(), (gate * torch.sigmoid(gate) * up) @ weights["down"].T, **near)
+
+
+def naive_attention(q: Any, cache: Any) -> Any:
+    """Attention of one token, query (4 · 16,), to all tokens of a cache (2, 2, tokens, 16), head by head."""
+    torch, (keys, values) = import_torch(), cache
+    heads = [(head, keys[head // 2], values[head // 2]) for head in range(4)]
+    return torch.cat([torch.softmax(k @ q[16 * h : 16 * h + 16] / 4.0, 0) @ v for h, k, v in heads])
 
 
 @needs_torch

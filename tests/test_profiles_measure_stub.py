@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from experiments.cli import main
 from hardware_profiles import measure as measuring
 from hardware_profiles.datasheets import ModelShape, load_model
 from hardware_profiles.measure import MeasurePlan, measure
+from hardware_profiles.tables import read_table
 from hardware_profiles.torch_model import Iteration
 
 PLAN = MeasurePlan(
@@ -79,7 +82,7 @@ class FakeLayers:
     def __init__(self, shape: ModelShape, num_layers: int, device: str) -> None:
         self.num_layers = num_layers
 
-    def layers(self, iteration: Iteration) -> Any:
+    def layers(self, iteration: Iteration, in_two: bool) -> Any:
         if iteration.decode_batch == 2 and not iteration.prefill_reqs:
             raise OutOfMemory
         return lambda: None
@@ -106,19 +109,65 @@ def test_a_gpus_time_is_the_median_between_events_of_replays_after_the_first() -
 
 def test_layers_are_scaled_to_the_model_and_the_head_counts_once(gpu: Gpu) -> None:
     model = load_model("llama-3-8b")
-    rows = measure(model, "cuda", PLAN)
+    rows = list(measure(model, "cuda", PLAN))
     assert [row.kind for row in rows] == ["decode", "prefill", "hybrid"]
     assert model.num_layers == 8 * PLAN.num_layers
     assert rows[0].latency_s == pytest.approx(8 * 0.003 + 0.003)  # four replays each: the head's begin one turn later
     assert {row.source for row in rows} == {"measured-nvidia-test-80gb-torch9.9"}
 
 
+def test_the_faster_way_to_attend_to_what_is_cached_counts(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {(0, False): 1.0, (0, True): 0.5, (64, False): 3.0, (64, True): 2.0, (128, False): 4.0, (128, True): 5.0}
+
+    class Layers(FakeLayers):
+        def layers(self, iteration: Iteration, in_two: bool) -> Any:
+            return lambda: seconds[iteration.context, in_two]
+
+        def head(self, iteration: Iteration) -> Any:
+            return lambda: 0.25
+
+    monkeypatch.setattr(measuring, "Layers", Layers)
+    monkeypatch.setattr(measuring, "_time_on_gpu", lambda torch, run, plan: run())
+    plan = PLAN.model_copy(update={"decode_batches": (), "hybrid_tokens": (), "prefill_contexts": (0, 64, 128)})
+    rows = measure(load_model("llama-3-8b"), "cuda", plan)
+    assert [row.latency_s for row in rows] == [8 * 1.0 + 0.25, 8 * 2.0 + 0.25, 8 * 4.0 + 0.25]
+
+
 def test_an_iteration_that_does_not_fit_into_memory_is_left_out(gpu: Gpu) -> None:
-    seen: list[Any] = []
-    rows = measure(load_model("llama-3-8b"), "cuda", PLAN, seen.append)
-    assert rows == seen
+    rows = list(measure(load_model("llama-3-8b"), "cuda", PLAN))
     assert [row.decode_batch for row in rows] == [1, 0, 2]
     assert gpu.log.count("empty") == 1
+
+
+def test_layers_that_do_not_fit_into_memory_are_said(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(shape: ModelShape, num_layers: int, device: str) -> None:
+        raise OutOfMemory
+
+    monkeypatch.setattr(measuring, "Layers", too_large)
+    with pytest.raises(ValueError, match="4 layers and the LM head of llama-3-8b do not fit into cuda"):
+        next(measure(load_model("llama-3-8b"), "cuda", PLAN))
+
+
+def test_the_command_writes_rows_as_they_come(
+    gpu: Gpu, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exit_code(*options: str) -> object:
+        with pytest.raises(SystemExit) as ended:
+            main(["profiles", "measure", "--model", "llama-3-8b", *options])
+        return ended.value.code
+
+    out = tmp_path / "t.csv"
+    assert exit_code("--out", str(out), "--max-kv-tokens", "700") == 0
+    said = capsys.readouterr()
+    assert said.out == f"22 rows: {out}\n"  # two of 24 did not fit
+    assert "75% of 24 iterations done" in said.err
+    assert len(read_table(out)) == 22
+    assert exit_code("--out", str(tmp_path / "none" / "t.csv")) == 2
+    assert "none/t.csv" in capsys.readouterr().err
+    monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
+    assert exit_code("--out", str(out)) == 2
+    assert capsys.readouterr().err == "smoothserve: device 'cuda': PyTorch finds no CUDA device on this machine\n"
+    assert len(read_table(out)) == 22
 
 
 def test_a_gpu_that_is_not_there_is_said(gpu: Gpu) -> None:
