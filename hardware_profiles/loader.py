@@ -25,7 +25,7 @@ def load_profile(name: str | Path) -> Profile:
 
     Behind either, `+table` chooses the latency that is read from knots, and `+PRESET` adds the engine overhead of
     a preset: `a100-80gb/llama-3-8b/tp1+table+vllm-2024`. Raises ValueError for an unknown name (with near matches
-    and the list) and for a malformed file (with file and field), OSError for a file that cannot be read.
+    or the list) and for a malformed file (with file and field), OSError for a file that cannot be read.
     """
     base, options = _split(str(name))
     profile = load_record("profiles", base, Profile, what="profile")
@@ -80,7 +80,7 @@ def _walk(folder: Traversable, prefix: str) -> list[str]:
 def load_record(kind: str, name: str, record: type[_Record], what: str) -> _Record:
     """The shipped record of that name, or the one in the YAML file at that path (it ends in .yaml or .yml).
 
-    Raises ValueError for an unknown name, with near matches and the list, and as `read_record` does.
+    Raises ValueError for an unknown name, with near matches or the list, and as `read_record` does.
     """
     if name.endswith((".yaml", ".yml")):
         return read_record(Path(name), record)

@@ -153,7 +153,7 @@ def test_five_seeds_if_nobody_says(folder: Path, capsys: pytest.CaptureFixture[s
 def test_wrong_input_is_one_line(
     arguments: list[str], pieces: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = run([*arguments, "--quiet"], capsys)
+    code, out, err = run(arguments, capsys)
     assert (code, out, err.count("\n")) == (2, "", 1)
     for piece in pieces:
         assert piece in err

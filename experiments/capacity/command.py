@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,17 +51,17 @@ def run_capacity(
 
     profiles, settings = profiles or [study.profile], settings or SearchSettings()
     check_target(out, not_capacity)
-    with replacing(out, not_capacity) as folder:
-        with progress(num_searches(study, profiles), quiet, "searches") as update:
-            table = find_capacity(
-                study,
-                conditions,
-                profiles=profiles,
-                prices=prices,
-                settings=settings,
-                jobs=jobs,
-                on_progress=update,
-            )
+    with replacing(out, not_capacity) as folder, ExitStack() as stack:
+        shown = cache(lambda: stack.enter_context(progress(num_searches(study, profiles), quiet, "searches")))
+        table = find_capacity(
+            study,
+            conditions,
+            profiles=profiles,
+            prices=prices,
+            settings=settings,
+            jobs=jobs,
+            on_progress=lambda done: shown()(done),  # nothing is shown before the search begins
+        )
         write_capacity(folder, pinned(study), search_record(conditions, profiles, prices, settings), table)
         (folder / "figures").mkdir()
         draw_capacity(folder / "figures" / "capacity.png", table)

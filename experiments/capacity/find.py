@@ -55,7 +55,7 @@ def find_capacity(
 
     conditions: as made or spelled for `parse_condition`. profiles, policies, seeds: the study's if not given. prices:
     USD per GPU-hour by profile or device. jobs: worker processes; None takes every core where that pays.
-    on_progress: told how many of the profiles × policies × seeds searches are done.
+    on_progress: told how many of the profiles × policies × seeds searches are done, from 0 on.
 
     Raises ValueError or OSError of one line for a condition, name or price that does not exist, before anything runs,
     and for a condition on a metric that is undefined in every run.
@@ -68,6 +68,8 @@ def find_capacity(
     studies = {profile: study.model_copy(update={"profile": profile}) for profile in priced}
     for each in studies.values():
         check_names(each)
+    if on_progress is not None:
+        on_progress(0)
     found = _run(_searches(studies.values()), wanted, settings or SearchSettings(), jobs, on_progress)
     return [
         _row(condition, i, profile, policy, priced[profile], [found[profile, policy, seed] for seed in study.seeds])
