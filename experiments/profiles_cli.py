@@ -193,18 +193,19 @@ def measure(
     from hardware_profiles.tables import write_table
 
     plan = MeasurePlan(num_layers=layers, repeats=repeats, max_kv_tokens=max_kv_tokens)
-    rows, num_rows = measure(_shape(model, config), device, plan), 0
+    rows, planned, num_rows = measure(_shape(model, config), device, plan), len([*plan.iterations()]), 0
 
     def told() -> Iterator[Row]:
         nonlocal num_rows
-        with progress(len([*plan.iterations()]), what="iterations", doing="measuring") as update:
+        with progress(planned, what="iterations", doing="measuring") as update:
             for row in rows:
                 yield row
                 num_rows += 1
                 update(num_rows)
 
     write_table(told(), out)
-    typer.echo(f"{num_rows} rows: {out}")
+    left_out = f"; {planned - num_rows} iterations did not fit into the memory" if num_rows < planned else ""
+    typer.echo(f"{num_rows} rows: {out}{left_out}")
 
 
 def _shape(model: str | None, config: Path | None) -> ModelShape:

@@ -4,11 +4,13 @@ A few layers are timed and scaled up: latency = time of the layers · (layers of
 the final norm and the LM head, which is counted once and on one token of each request. Left out: embedding,
 rotary embeddings, sampling beyond the arg max, and all CPU time (on a GPU the iteration is replayed as a CUDA
 graph). Attention is PyTorch's scaled_dot_product_attention on contiguous caches, not a paged kernel; behind cached
-tokens in one masked call or in two, whichever is faster (`torch_model.Layers.layers`).
+tokens in one masked call or in two, whichever is faster (`torch_model.Layers.layers`). Timed though engines avoid it:
+putting the attention of chunks and decodes together, and adding up those two calls.
 """
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +26,7 @@ from hardware_profiles.torch_model import Iteration, Layers, import_torch
 
 
 class MeasurePlan(Frozen):
-    """What is measured, and how often; the defaults are about 190 iterations."""
+    """What is measured, and how often; the defaults are about 290 iterations."""
 
     num_layers: PositiveInt = 4
     """Layers that are timed."""
@@ -42,31 +44,37 @@ class MeasurePlan(Frozen):
     hybrid_batches: tuple[PositiveInt, ...] = (4, 32, 128)
 
     def iterations(self) -> Iterator[Iteration]:
-        """Decode, prefill and hybrid iterations whose caches are within `max_kv_tokens`."""
+        """Decode, prefill and hybrid iterations whose caches are within `max_kv_tokens`.
+
+        Hybrid ones prefill n of `hybrid_tokens`, and n less the decodes, as chunked prefill fills its budget: GPUs work
+        in tiles of tokens, and one tile begun costs like a full one.
+        """
         decodes = product(self.decode_batches, self.decode_contexts)
         prefills = product(self.prefill_tokens, self.prefill_contexts)
         hybrids = product(self.hybrid_tokens, self.prefill_contexts[:2], self.hybrid_batches, self.decode_contexts)
         planned = [Iteration(decode_batch=d, decode_context=context) for d, context in decodes]
         planned += [Iteration(1, p, context) for p, context in prefills]
-        planned += [Iteration(1, p, context, d, decode_context) for p, context, d, decode_context in hybrids]
+        for n, context, d, decode_context in hybrids:
+            planned += [Iteration(1, p, context, d, decode_context) for p in (n, n - d) if p > 0]
         return (iteration for iteration in planned if iteration.kv_tokens_held <= self.max_kv_tokens)
 
 
 def measure(shape: ModelShape, device: str, plan: MeasurePlan | None = None) -> Iterator[Row]:
-    """The rows of a calibration table, each measured on `device` ("cuda", "cuda:1", "cpu") when it is asked for.
+    """The rows of a calibration table, each measured on `device` ("cpu", "cuda", "cuda:1") when it is asked for.
 
-    An iteration for which the memory does not suffice is left out. Raises ValueError if PyTorch or the device is not
-    there, and with the first row if the layers do not fit into the memory.
+    An iteration for which the GPU's memory does not suffice is left out. Raises ValueError if PyTorch or the device is
+    not there, or the layers do not fit into it.
     """
-    torch = import_torch()
-    return _rows(torch, shape, device, plan or MeasurePlan(), _source(torch, device))
-
-
-def _rows(torch: Any, shape: ModelShape, device: str, plan: MeasurePlan, source: str) -> Iterator[Row]:
+    torch, plan = import_torch(), plan or MeasurePlan()
+    source = _source(torch, device)
     try:
-        layers, scale = Layers(shape, plan.num_layers, device), shape.num_layers / plan.num_layers
+        layers = Layers(shape, plan.num_layers, device)
     except torch.OutOfMemoryError:
         raise ValueError(f"{plan.num_layers} layers and the LM head of {shape.name} do not fit into {device}") from None
+    return _rows(torch, layers, shape.num_layers / plan.num_layers, device, plan, source)
+
+
+def _rows(torch: Any, layers: Layers, scale: float, device: str, plan: MeasurePlan, source: str) -> Iterator[Row]:
     for iteration in plan.iterations():
         try:
             with torch.inference_mode():
@@ -95,11 +103,16 @@ def row_of(iteration: Iteration, latency: float, source: str) -> Row:
 
 
 def _source(torch: Any, device: str) -> str:
-    """Tag of the rows: what measured them. Raises ValueError for a device that is not there."""
-    if not device.startswith("cuda"):
+    """Tag of the rows: what measured them. Raises ValueError for a device that is not there, or is no CPU or GPU."""
+    if device == "cpu":
         return f"measured-cpu-torch{torch.__version__}"
+    number = re.fullmatch(r"cuda(?::(\d+))?", device)
+    if number is None:
+        raise ValueError(f"device {device!r}: not one of cpu, cuda, cuda:1 and the like")
     if not torch.cuda.is_available():
         raise ValueError(f"device {device!r}: PyTorch finds no CUDA device on this machine")
+    if int(number[1] or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device {device!r}: PyTorch finds {torch.cuda.device_count()} CUDA devices on this machine")
     name = torch.cuda.get_device_name(device).replace(" ", "-").lower()
     return f"measured-{name}-torch{torch.__version__}"
 

@@ -145,8 +145,8 @@ class Row(NamedTuple):
 
 
 def write_table(rows: Iterable[Row], path: Path) -> None:
-    """Writes the CSV file that `read_table` reads, row by row as they come; OSError, before the first, if it cannot."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    """Writes the CSV file that `read_table` reads, each row as it comes; OSError, before the first, if it cannot."""
+    with path.open("w", newline="", encoding="utf-8", buffering=1) as file:
         writer = csv.writer(file)
         writer.writerow(Row._fields)
         writer.writerows((*row[:-2], f"{row.latency_s:.6g}", row.source) for row in rows)

@@ -54,6 +54,10 @@ def test_default_plan_covers_every_kind_and_no_more_memory_than_it_says() -> Non
     kinds = {row_of(iteration, 1.0, "x").kind for iteration in iterations}
     assert kinds == {"prefill", "decode", "hybrid"}
     assert max(iteration.kv_tokens_held for iteration in iterations) <= 100_000
+    hybrids = [each for each in MeasurePlan().iterations() if each.chunk and each.decode_batch]
+    assert {each.chunk for each in hybrids} >= {512, 512 - 4, 512 - 32, 512 - 128, 2048 - 128}
+    assert {(each.context, each.num_tokens) for each in hybrids} >= {(0, 512), (1024, 512), (1024, 516)}
+    assert min(each.chunk for each in hybrids) > 0
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is there")
@@ -99,19 +103,58 @@ def test_a_chunk_attends_to_what_is_before_it_and_to_itself(device: str) -> None
 def test_a_layer_is_a_transformers(device: str) -> None:
     torch = import_torch()
     functional = torch.nn.functional
-    layers, iteration = Layers(TINY, 1, device), Iteration(decode_batch=3, decode_context=7)
-    residual, hidden, cache = layers._random(3, 64), layers._random(3, 64), layers._caches(3, 7)[0]
+    near = {"rtol": {"cpu": 1e-4, "cuda": 0.05}[device], "atol": {"cpu": 1e-5, "cuda": 0.05}[device]}
+    layers, iteration = Layers(TINY, 1, device), Iteration(1, 2, 5, decode_batch=3, decode_context=7)
+    residual, hidden = layers._random(5, 64), layers._random(5, 64)
+    prefill, decode = layers._caches(1, 7)[0], layers._caches(3, 7)[0]
     weights = {name: weight.float() for name, weight in layers._weights[0].items()}
     with torch.inference_mode():
-        total, added = layers._layer(residual, hidden, layers._weights[0], iteration, None, cache, False)
-    for i in range(3):
+        total, added = layers._layer(residual, hidden, layers._weights[0], iteration, prefill, decode, False)
+    seen = [prefill[:, 0, :, :6], prefill[:, 0], *decode.unbind(1)]  # by the two tokens of the chunk and by each decode
+    for i, cache in enumerate(seen):
         x = (residual + hidden)[i].float()
         q = (functional.rms_norm(x, x.shape) @ weights["qkv"].T)[: 4 * 16]
-        x = x + naive_attention(q, cache[:, i].float()) @ weights["out"].T
+        x = x + naive_attention(q, cache.float()) @ weights["out"].T
         gate, up = (functional.rms_norm(x, x.shape) @ weights["up"].T).split(96)
-        near = {"rtol": {"cpu": 1e-4, "cuda": 0.05}[device], "atol": {"cpu": 1e-5, "cuda": 0.05}[device]}
         assert torch.allclose(total[i].float(), x, **near)
         assert torch.allclose(added[i].float(), (gate * torch.sigmoid(gate) * up) @ weights["down"].T, **near)
+
+
+@needs_torch
+@pytest.mark.parametrize("in_two", [False, True])
+def test_what_is_run_is_what_the_row_says(in_two: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    functional = import_torch().nn.functional
+    weights: list[tuple[int, int]] = []  # address, and tokens that it is applied to
+    attended: list[tuple[int, int, int, int]] = []  # address of the cache; requests, queries and keys of each
+    norms: list[int] = []
+    linear = functional.linear
+
+    def recorded_linear(x: Any, weight: Any) -> Any:
+        weights.append((weight.data_ptr(), len(x)))
+        return linear(x, weight)
+
+    def recorded_attention(queries: Any, cache: Any, mask: Any) -> Any:
+        attended.append((cache.untyped_storage().data_ptr(), len(queries), queries.shape[2], cache.shape[3]))
+        return attention(queries, cache, mask)
+
+    monkeypatch.setattr(functional, "linear", recorded_linear)
+    layers, iteration = Layers(TINY, 2, "cpu"), Iteration(1, 4, 8, decode_batch=3, decode_context=16)
+    row = row_of(iteration, 1.0, "x")
+    add_and_norm, attention = layers._added_and_normed, layers._attention
+    layers._attention = recorded_attention  # type: ignore[method-assign]
+    layers._added_and_normed = lambda *both: norms.append(len(both[0])) or add_and_norm(*both)  # type: ignore[func-returns-value]
+    layers.layers(iteration, in_two)()
+    assert [tokens for _, tokens in weights] == [row.prefill_tokens + row.decode_batch] * 4 * 2
+    assert len({address for address, _ in weights}) == 4 * 2
+    assert norms == [row.prefill_tokens + row.decode_batch] * 2 * 2
+    of_chunk = [(1, 4, 4), (1, 4, 8)] if in_two else [(1, 4, 12)]
+    assert [call[1:] for call in attended] == [*of_chunk, (3, 1, 16)] * 2
+    assert row.attn_pairs == 4 * 8 + 4 * 5 // 2
+    assert (row.prefill_context, row.kv_tokens) == (8, 3 * 16)
+    assert len({address for address, *_ in attended}) == 2 * 2
+    weights.clear(), norms.clear()
+    layers.head(iteration)()
+    assert ([tokens for _, tokens in weights], norms) == ([4], [4])  # one token of each request
 
 
 def naive_attention(q: Any, cache: Any) -> Any:

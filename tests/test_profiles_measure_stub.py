@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from experiments.cli import main
 from hardware_profiles import measure as measuring
 from hardware_profiles.datasheets import ModelShape, load_model
 from hardware_profiles.measure import MeasurePlan, measure
-from hardware_profiles.tables import read_table
+from hardware_profiles.tables import Row, read_table, write_table
 from hardware_profiles.torch_model import Iteration
 
 PLAN = MeasurePlan(
@@ -47,6 +48,7 @@ class Gpu:
             inference_mode=nullcontext,
             cuda=SimpleNamespace(
                 is_available=lambda: True,
+                device_count=lambda: 1,
                 get_device_name=lambda device: "NVIDIA Test 80GB",
                 empty_cache=lambda: self.log.append("empty"),
                 Stream=lambda: stream,
@@ -110,7 +112,7 @@ def test_a_gpus_time_is_the_median_between_events_of_replays_after_the_first() -
 def test_layers_are_scaled_to_the_model_and_the_head_counts_once(gpu: Gpu) -> None:
     model = load_model("llama-3-8b")
     rows = list(measure(model, "cuda", PLAN))
-    assert [row.kind for row in rows] == ["decode", "prefill", "hybrid"]
+    assert [row.kind for row in rows] == ["decode", "prefill", "hybrid", "hybrid"]
     assert model.num_layers == 8 * PLAN.num_layers
     assert rows[0].latency_s == pytest.approx(8 * 0.003 + 0.003)  # four replays each: the head's begin one turn later
     assert {row.source for row in rows} == {"measured-nvidia-test-80gb-torch9.9"}
@@ -135,7 +137,7 @@ def test_the_faster_way_to_attend_to_what_is_cached_counts(gpu: Gpu, monkeypatch
 
 def test_an_iteration_that_does_not_fit_into_memory_is_left_out(gpu: Gpu) -> None:
     rows = list(measure(load_model("llama-3-8b"), "cuda", PLAN))
-    assert [row.decode_batch for row in rows] == [1, 0, 2]
+    assert [row.decode_batch for row in rows] == [1, 0, 2, 2]
     assert gpu.log.count("empty") == 1
 
 
@@ -145,7 +147,7 @@ def test_layers_that_do_not_fit_into_memory_are_said(gpu: Gpu, monkeypatch: pyte
 
     monkeypatch.setattr(measuring, "Layers", too_large)
     with pytest.raises(ValueError, match="4 layers and the LM head of llama-3-8b do not fit into cuda"):
-        next(measure(load_model("llama-3-8b"), "cuda", PLAN))
+        measure(load_model("llama-3-8b"), "cuda", PLAN)
 
 
 def test_the_command_writes_rows_as_they_come(
@@ -159,21 +161,45 @@ def test_the_command_writes_rows_as_they_come(
     out = tmp_path / "t.csv"
     assert exit_code("--out", str(out), "--max-kv-tokens", "700") == 0
     said = capsys.readouterr()
-    assert said.out == f"22 rows: {out}\n"  # two of 24 did not fit
-    assert "75% of 24 iterations done" in said.err
-    assert len(read_table(out)) == 22
+    assert said.out == f"28 rows: {out}; 2 iterations did not fit into the memory\n"
+    assert "50% of 30 iterations done" in said.err
+    assert len(read_table(out)) == 28
     assert exit_code("--out", str(tmp_path / "none" / "t.csv")) == 2
     assert "none/t.csv" in capsys.readouterr().err
     monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
     assert exit_code("--out", str(out)) == 2
     assert capsys.readouterr().err == "smoothserve: device 'cuda': PyTorch finds no CUDA device on this machine\n"
-    assert len(read_table(out)) == 22
+    assert len(read_table(out)) == 28
+
+
+def test_rows_are_in_the_file_as_they_come(tmp_path: Path) -> None:
+    out = tmp_path / "t.csv"
+
+    def rows() -> Iterator[Row]:
+        for number in range(1, 4):
+            yield measuring.row_of(Iteration(decode_batch=number, decode_context=16), 0.1, "x")
+            assert len(read_table(out)) == number
+
+    write_table(rows(), out)
 
 
 def test_a_gpu_that_is_not_there_is_said(gpu: Gpu) -> None:
     gpu.torch.cuda.is_available = lambda: False
     with pytest.raises(ValueError, match="device 'cuda:1': PyTorch finds no CUDA device on this machine"):
         measure(load_model("llama-3-8b"), "cuda:1", PLAN)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda:1", "device 'cuda:1': PyTorch finds 1 CUDA devices on this machine"),
+        ("mps", "device 'mps': not one of cpu, cuda, cuda:1 and the like"),
+        ("cuda:x", "device 'cuda:x': not one of"),
+    ],
+)
+def test_other_devices_are_refused(gpu: Gpu, device: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        measure(load_model("llama-3-8b"), device, PLAN)
 
 
 def test_a_cpus_time_is_the_median_by_the_wall_clock(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,53 +186,102 @@ def test_batches_are_all_cells_in_their_order_and_short_at_the_end(groups: list[
     waiting, taken = deque(cells), []
     while batch := take_batch(waiting, lambda cell: cell[0], workers):
         assert len({name for name, _ in batch}) == 1
-        assert len(batch) == 1 or len(batch) <= min(4, (len(cells) - len(taken)) // (2 * workers))
+        assert len(batch) == 1 or (workers > 1 and len(batch) <= min(4, (len(cells) - len(taken)) // (2 * workers)))
         taken += batch
     assert taken == cells
 
 
 def test_cells_with_one_workload_go_together() -> None:
-    waiting = deque("aaaaaabbbcd" + "e" * 8)
-    batches = list(iter(partial(take_batch, waiting, str, 1), []))
-    assert ["".join(batch) for batch in batches] == ["aaaa", "aa", "bbb", "c", "d", "eeee", "ee", "e", "e"]
+    waiting = deque("aaaaaabbbcd" + "e" * 14)
+    batches = list(iter(partial(take_batch, waiting, str, 2), []))
+    assert ["".join(batch) for batch in batches] == ["aaaa", "aa", "bbb", "c", "d", "eee", "ee", "ee", *"eeeeeee"]
+    assert list(iter(partial(take_batch, deque("aab"), str, 1), [])) == [["a"], ["a"], ["b"]]
 
 
 class Mortal:
-    """Workers of which one dies of certain cells, and all of them if they are all `dead`."""
+    """Workers of which one dies of certain cells, and all of them if they are all `dead`; the last called ends first.
+
+    num: how many there are; given: what each was given, in order. deaths: after so many nobody dies any more.
+    """
 
     num = 2
 
-    def __init__(self, deadly: str, dead: bool = False) -> None:
-        self.deadly, self.dead = deadly, dead
+    def __init__(self, deadly: str, dead: bool = False, deaths: int = 10**9) -> None:
+        self.deadly, self.dead, self.deaths = deadly, dead, deaths
+        self.given: list[Any] = []
 
     def results(self, call: Any, arguments: Any, num: int | None = None) -> Any:
         if self.dead:
             raise OSError("gone")
         ahead = []
         for argument in arguments:
+            self.given.append(argument)
             ahead.append(argument)
             if len(ahead) == 4 or num is not None:
-                yield self._do(call, ahead.pop(0))
-        for argument in ahead:
-            yield self._do(call, argument)
+                yield self._do(call, ahead.pop())
+        while ahead:
+            yield self._do(call, ahead.pop())
 
     def _do(self, call: Any, argument: Any) -> Any:
         cells = argument if isinstance(argument, list) else [argument]
-        if any(isinstance(cell, Task) and cell.cell.policy == self.deadly for cell in cells):
+        deadly = any(isinstance(cell, Task) and cell.cell.policy == self.deadly for cell in cells)
+        if deadly and self.deaths > 0:
+            self.deaths -= 1
             raise OSError("killed")
         return call(argument)
+
+
+def outcomes_of(pool: Any, tasks: list[Task], said: list[str]) -> dict[str, Outcome]:
+    """Outcomes by key; no task has two, and each has its own."""
+    done: dict[str, Outcome] = {}
+    for task, outcome in outcomes(pool, tasks, lambda task: Outcome(task.key, None), said.append):
+        assert outcome.key == task.key not in done
+        done[task.key] = outcome
+    assert set(done) == {task.key for task in tasks}
+    return done
+
+
+def test_workers_get_batches_of_cells_with_one_workload() -> None:
+    tasks = tasks_of(grid(policies=["fcfs", "lcfs", "edf"], seeds=3).studies()[0])
+    pool = Mortal("nobody")
+    outcomes_of(pool, tasks, [])
+    assert [task for batch in pool.given for task in batch] == tasks
+    assert [len(batch) for batch in pool.given] == [3, 3, 3, 2, *[1] * 7]
+    assert all(len({(task.cell.rate, task.cell.seed) for task in batch}) == 1 for batch in pool.given)
 
 
 def test_the_cell_that_kills_its_worker_fails_and_no_other() -> None:
     tasks = tasks_of(grid().studies()[0])
     said: list[str] = []
-    pool: Any = Mortal("lcfs")
-    found = outcomes(pool, tasks, lambda task: Outcome(task.key, None), said.append)
-    done = {task.key: outcome for task, outcome in found}
-    assert set(done) == {task.key for task in tasks}
+    done = outcomes_of(Mortal("lcfs"), tasks, said)
     for task in tasks:
         assert (done[task.key].failure is not None) == (task.cell.policy == "lcfs")
     assert any("worker died" in line for line in said)
+
+
+@pytest.mark.parametrize(("deaths", "batches"), [(1, 0), (2, 1), (3, 2)])
+def test_cells_that_survive_when_tried_again_are_done(deaths: int, batches: int) -> None:
+    tasks = tasks_of(grid(policies=["fcfs", "lcfs", "edf"], seeds=3).studies()[0])
+    pool, said = Mortal("lcfs", deaths=deaths), list[str]()
+    assert all(outcome.failure is None for outcome in outcomes_of(pool, tasks, said).values())
+    assert sum(isinstance(each, Task) for each in pool.given) <= 4 * batches  # had the workers to themselves
+    assert max(len(each) for each in pool.given if isinstance(each, list)) > 1
+
+
+def test_a_batch_that_a_dying_worker_s_thread_takes_late_is_not_lost() -> None:
+    class Late:
+        num, old = 2, None
+
+        def results(self, call: Any, arguments: Any, num: int | None = None) -> Any:
+            if self.old is None:
+                self.old = arguments
+                next(arguments)
+                raise OSError("killed")
+            next(self.old, None)
+            for batch in arguments:
+                yield call(batch)
+
+    outcomes_of(Late(), tasks_of(grid().studies()[0]), [])
 
 
 def test_a_backend_without_workers_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,16 +8,17 @@ from typing import TypeVar
 
 A = TypeVar("A")
 R = TypeVar("R")
-_MOST = 4
-"""Cells that an interruption may cost a worker."""
+MOST = 4
+"""Cells that a worker has in hand together: what is not handed in is lost with it."""
 
 
-def take_batch(waiting: deque[A], workload: Callable[[A], object], num_workers: int) -> list[A]:
-    """Up to four neighbours with one workload, taken from the left; nothing if nothing waits.
+def take_batch(waiting: deque[A], workload: Callable[[A], object], num_workers: int, most: int = MOST) -> list[A]:
+    """Up to `most` neighbours with one workload, taken from the left; nothing if nothing waits.
 
-    Fewer towards the end, where a worker would work on while others have nothing left.
+    Fewer towards the end, where a worker would work on while others have nothing left; one where there is one worker,
+    who has them all.
     """
-    most = min(_MOST, max(len(waiting) // (2 * num_workers), 1))
+    most = min(most, max(len(waiting) // (2 * num_workers), 1)) if num_workers > 1 else 1
     batch: list[A] = []
     while waiting and len(batch) < most and (not batch or workload(waiting[0]) == workload(batch[0])):
         batch.append(waiting.popleft())

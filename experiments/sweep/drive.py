@@ -8,7 +8,7 @@ from functools import partial
 from time import sleep
 
 from experiments.sweep.backends import Workers
-from experiments.sweep.batches import each, take_batch
+from experiments.sweep.batches import MOST, each, take_batch
 from experiments.sweep.tasks import Failure, Outcome, Task
 
 Say = Callable[[str], None]
@@ -24,17 +24,20 @@ class NoWorkers(ValueError):
 def outcomes(pool: Workers, todo: Iterable[Task], do: Callable[[Task], Outcome], say: Say) -> Iterator[Done]:
     """Each task with its outcome, as it ends.
 
-    Where a worker dies, the tasks that were in flight are done one at a time, so that the one that kills its
-    worker is known, and fails. Raises `NoWorkers` if workers die even without a task.
+    Where a worker dies, what was in flight runs again, from then on in batches of one. Where one dies even so, the few
+    in flight have the workers to themselves, one after the other, so that the one that kills its worker is known, and
+    fails. Raises `NoWorkers` if workers die even without a task.
     """
-    waiting, in_flight = deque(todo), dict[str, Task]()
+    waiting, in_flight, most = deque(todo), dict[str, Task](), MOST
 
     def dispatched() -> Iterator[list[Task]]:
-        while batch := take_batch(waiting, _workload, pool.num):
+        while batch := take_batch(waiting, _workload, pool.num, most):
             in_flight.update((task.key, task) for task in batch)
             yield batch
 
-    while waiting:
+    while waiting or in_flight:
+        while in_flight:  # of workers that died; one of their threads may have taken another batch since
+            waiting.appendleft(in_flight.popitem()[1])
         try:
             for batch in pool.results(partial(each, do), dispatched()):
                 for outcome in batch:
@@ -43,9 +46,11 @@ def outcomes(pool: Workers, todo: Iterable[Task], do: Callable[[Task], Outcome],
             if not in_flight:
                 _check_alive(pool)
             say(f"a worker died ({type(error).__name__}); what was in flight runs again, one cell at a time")
-            for task in list(in_flight.values()):
+            alone = most == 1
+            most = 1
+            while alone and in_flight:
+                _, task = in_flight.popitem()
                 yield task, _alone(pool, task, do, say)
-            in_flight.clear()
 
 
 def _workload(task: Task) -> object:

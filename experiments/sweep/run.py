@@ -46,8 +46,8 @@ def run_sweep(
     """Bring the store at `out` to hold every cell of the grid, and write what it says of them all.
 
     Cells that are there and sound are not run. A cell that raises, or kills its worker, is recorded and does not
-    stop the others; it is tried again by the next sweep. Any interruption loses only the cells in flight, of each
-    worker four at most.
+    stop the others; it is tried again by the next sweep. Any interruption loses only the cells in
+    flight (of each worker four at most) and what is handed in and not yet written.
     backend, jobs, address: as of `backends.workers`. keep_requests: a table of every request too. prune: remove
     what the store holds of other grids and of earlier sources. quiet: say nothing on stderr.
 
