@@ -270,14 +270,16 @@ def test_cells_that_survive_when_tried_again_are_done(deaths: int, batches: int)
 
 def test_a_batch_that_a_dying_worker_s_thread_takes_late_is_not_lost() -> None:
     class Late:
-        num, old = 2, None
+        num = 2
+        old: Any = None
 
         def results(self, call: Any, arguments: Any, num: int | None = None) -> Any:
             if self.old is None:
                 self.old = arguments
                 next(arguments)
                 raise OSError("killed")
-            next(self.old, None)
+            old, self.old = self.old, iter(())
+            next(old, None)
             for batch in arguments:
                 yield call(batch)
 
