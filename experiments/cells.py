@@ -25,6 +25,7 @@ from simulator.delivery import deliver
 from simulator.metrics import User, class_values, per_request, summary_values
 from simulator.metrics.per_request import SLOs
 from simulator.metrics.warmup import num_before, user_without_warmup, warmup_by_mser5, without_warmup
+from simulator.plan_check import InvalidPlan
 from simulator.simulation import simulate
 from simulator.token_log import TokenLog
 from simulator.workload import (
@@ -116,7 +117,13 @@ def num_requests(study: StudySpec) -> float:
 @lru_cache(maxsize=1)
 def cell_workload(study: StudySpec, rate: float | None, seed: int) -> Workload:
     """What arrives in the cells of this rate and seed, and what is expected: the same for every policy."""
-    return with_people(_requests(study, rate, seed), study, seed)
+    workload = _requests(study, rate, seed)
+    if not len(workload):
+        at = "its own rate" if rate is None else f"{rate:g} requests/s"
+        raise ValueError(
+            f"seed {seed}: no request arrives at {at} in the window of {study.window} s: give a longer one"
+        )
+    return with_people(workload, study, seed)
 
 
 def run_cell(
@@ -127,19 +134,29 @@ def run_cell(
 
 
 def cell_log(study: StudySpec, cell: Cell, on_progress: Callable[[int], None] | None = None) -> TokenLog:
-    """The token log of the cell's run: the same whenever it is run again."""
+    """The token log of the cell's run: the same whenever it is run again.
+
+    A ValueError of a policy from outside is a mistake in it and not in the input: it comes as RuntimeError.
+    """
     workload = cell_workload(study, cell.rate, cell.seed)
     policy, limits, delivery = contender(cell.policy, study.limits, study.delivery)
-    log = simulate(
-        workload,
-        policy,
-        load_profile(study.profile),
-        limits=limits,
-        seed=cell.seed,
-        max_concurrency=study.max_concurrency,
-        oversize=study.oversize,
-        on_progress=on_progress,
-    )
+    try:
+        log = simulate(
+            workload,
+            policy,
+            load_profile(study.profile),
+            limits=limits,
+            seed=cell.seed,
+            max_concurrency=study.max_concurrency,
+            oversize=study.oversize,
+            on_progress=on_progress,
+        )
+    except InvalidPlan:
+        raise
+    except ValueError as error:
+        if type(policy).__module__.partition(".")[0] == "policies":
+            raise
+        raise RuntimeError(f"policy {cell.policy} raised {type(error).__name__}: {error}") from error
     return deliver(log, delivery, workload.speed)
 
 

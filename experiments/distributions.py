@@ -12,6 +12,8 @@ Counts = npt.NDArray[np.int64]
 BINS_PER_DECADE = 100
 _LOWEST_DECADE, _HIGHEST_DECADE = -5, 5
 NUM_BINS = (_HIGHEST_DECADE - _LOWEST_DECADE) * BINS_PER_DECADE
+_AT_EDGE = 1e-6
+"""Bins, 2·10⁻⁸ of the value: as far beyond an edge as a rounding can carry what is at it, such as gaps of 0.1 s."""
 EDGES: npt.NDArray[np.float64] = 10.0 ** (np.arange(NUM_BINS + 1) / BINS_PER_DECADE + _LOWEST_DECADE)
 """Upper end of each bin, seconds, (NUM_BINS + 1,): 10 µs to 10⁵ s, 2.3 % apart."""
 
@@ -19,7 +21,8 @@ EDGES: npt.NDArray[np.float64] = 10.0 ** (np.arange(NUM_BINS + 1) / BINS_PER_DEC
 def count_latencies(log: TokenLog) -> dict[str, Counts]:
     """How many values of `ttft` and of `tbt` (every gap) lie in each bin (EDGES[i − 1], EDGES[i]], (NUM_BINS + 1,).
 
-    What is shorter than the first edge counts as the first, what is longer than the last as the last.
+    What is shorter than the first edge counts as the first, what is longer than the last as the last, and what is
+    beyond an edge by no more than a rounding (`_AT_EDGE`) as being at it.
     """
     counts = {"ttft": np.zeros(NUM_BINS + 1, dtype=np.int64), "tbt": np.zeros(NUM_BINS + 1, dtype=np.int64)}
     for first, last in log.chunks():
@@ -44,5 +47,5 @@ def exceedance(counts: Counts) -> npt.NDArray[np.float64]:
 
 def _count(values: npt.NDArray[np.float64]) -> Counts:
     with np.errstate(divide="ignore"):
-        bins = np.ceil((np.log10(values) - _LOWEST_DECADE) * BINS_PER_DECADE)
+        bins = np.ceil((np.log10(values) - _LOWEST_DECADE) * BINS_PER_DECADE - _AT_EDGE)
     return np.bincount(np.clip(bins, 0, NUM_BINS).astype(np.int64), minlength=NUM_BINS + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LONGEST_TITLE = 52
+_INCHES_A_LETTER, _INCHES_A_LINE = 0.085, 0.7
+"""Room that a name in a legend takes, and the line before it."""
 
 
 def draw_figures(folder: Path, study: StudySpec, table: Sequence[Row]) -> None:
@@ -68,7 +70,8 @@ def _panels(count: int, height: float, sharey: bool = False) -> tuple[Figure, li
 
 def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
     handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    most = max(int(figure.get_figwidth() / (_INCHES_A_LETTER * max(map(len, names)) + _INCHES_A_LINE)), 1)
+    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), most))
 
 
 def at_shown_rate(table: Sequence[Row]) -> list[Row]:
@@ -77,7 +80,7 @@ def at_shown_rate(table: Sequence[Row]) -> list[Row]:
     rates = [row.rate for row in table]
     stable = [rate for rate in rates if rate not in unstable]
     rate = max(stable) if stable else min(rates)
-    return [row for row in table if row.rate == rate]
+    return [row for row in table if row.rate == rate or isnan(rate)]  # a trace of one request has no rate
 
 
 def why_shown(shown: Sequence[Row], table: Sequence[Row]) -> str:
@@ -95,7 +98,7 @@ def _excess(shown: Sequence[Row], metric: str, bound: float | None) -> str:
     if bound is None:
         return plain
     names = short_names(row.policy for row in shown)
-    over = ", ".join(f"{names[row.policy]} {_share_over(row, metric, bound):.2g} %" for row in shown)
+    over = ", ".join(f"{names[row.policy]} {number(_share_over(row, metric, bound), 2, 3)} %" for row in shown)
     text = f"{plain} > {_spell(bound)}: {over}"
     return text if len(text) <= _LONGEST_TITLE else plain
 

@@ -59,9 +59,10 @@ def plot_score_by_policy(ax: Axes, table: Sequence[Row], score: Score) -> Axes:
     for row in table:
         style, value = styles[row.policy], row.values[score.key]
         fill = "white" if row.unstable else style.colour
-        bar = ax.barh(names[row.policy], value.mean, height=0.5, color=fill, edgecolor=style.colour, linewidth=1.5)
+        look: dict[str, Any] = {"height": 0.5, "color": fill, "edgecolor": style.colour, "linewidth": 1.5}
         if isfinite(value.half_width):
-            ax.errorbar(value.mean, names[row.policy], xerr=value.half_width, color="#333333", capsize=3)
+            look |= {"xerr": value.half_width, "ecolor": "#333333", "capsize": 3}
+        bar = ax.barh(names[row.policy], value.mean, **look)
         ax.bar_label(bar, [number(value.mean)], padding=6, color="#333333")
     ax.margins(x=0.15)
     ax.set_ylim(len(table) - 0.5, -0.5)

@@ -29,7 +29,12 @@ def list_policies(ctx: typer.Context, as_json: AsJson = False) -> None:
 
     if ctx.invoked_subcommand is not None:
         return
-    all_of_them = [describe(name) for name in described_names()]
+    all_of_them = []
+    for name in described_names():
+        try:
+            all_of_them.append(describe(name))
+        except ValueError as error:  # somebody else's that is broken hides no other
+            typer.echo(f"smoothserve: {error}", err=True)
     if as_json:
         _print_json([description.model_dump(mode="json", exclude={"docstring"}) for description in all_of_them])
         return

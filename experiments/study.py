@@ -23,6 +23,8 @@ from simulator.policy import EngineLimits
 from simulator.workload import Arrivals, BurstCycle, GammaArrivals, Impatience, PoissonArrivals, RequestClass
 
 MAX_SEEDS = 100_000
+MAX_REQUESTS = 50_000_000
+"""Of one run: more than any machine holds."""
 
 
 class _Frozen(BaseModel):
@@ -177,6 +179,9 @@ class StudySpec(_Frozen):
                 raise ValueError("a synthetic workload needs either requests or window")
         if self.window is not None and any(map(math.isinf, self.rates)):
             raise ValueError("an infinite rate needs requests, not window")
+        most = self.requests or max(self.rates, default=0.0) * (self.window or 0.0)
+        if most > MAX_REQUESTS:
+            raise ValueError(f"{most:,.0f} requests in a run, there may be {MAX_REQUESTS:,}")
         return self
 
     @model_validator(mode="after")

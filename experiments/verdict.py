@@ -60,7 +60,9 @@ def choice(table: Sequence[Row], score: Score) -> str:
     if len(best) == len(ranked):
         return f"{words} sees no difference"
     names = short_names(row.policy for row in table)
-    return f"{words} chooses " + (" or ".join(names[p] for p in best) if len(best) < 3 else f"one of {len(best)}")
+    if len(best) > 2:
+        return f"{words}: {len(best)} of {len(ranked)} tie"
+    return f"{words} chooses {' or '.join(names[p] for p in best)}"
 
 
 def _choices(table: Sequence[Row], judged: Sequence[Score]) -> str:
@@ -101,8 +103,8 @@ def _best_of(ranked: Sequence[Row], key: str) -> Best:
 
 def _peak(table: Sequence[Row], score: Score) -> str:
     best = best_rows(table, score.key)[0]
-    where = f"peaks at {best.rate:.3g} req/s with" if len(table) > 1 else "is"
-    return f"{score.words} {where} {best.values[score.key].mean:.3g} {score.unit}"
+    where = f"peaks at {number(best.rate)} req/s with" if len(table) > 1 else "is"
+    return f"{score.words} {where} {number(best.values[score.key].mean)} {score.unit}"
 
 
 def best_rows(table: Sequence[Row], key: str) -> list[Row]:
@@ -126,7 +128,7 @@ def _rank(row: Row, key: str) -> float:
 def _at(row: Row, table: Sequence[Row]) -> str:
     several = len({other.rate for other in table if other.policy == row.policy}) > 1
     name = short_names(other.policy for other in table)[row.policy]
-    return f"{name} at {row.rate:.3g} req/s" if several else name
+    return f"{name} at {number(row.rate)} req/s" if several else name
 
 
 def _stability(table: Sequence[Row]) -> str:
@@ -140,7 +142,7 @@ def _stability(table: Sequence[Row]) -> str:
         return ""
     if len(set(unstable.values())) == 1 and len(unstable) == len(names):
         who = "every policy" if len(unstable) > 1 else next(iter(unstable))
-        where = f"{who} from {next(iter(unstable.values())):.3g} req/s on"
+        where = f"{who} from {number(next(iter(unstable.values())))} req/s on"
     else:
-        where = ", ".join(f"{policy} from {rate:.3g} req/s on" for policy, rate in unstable.items())
+        where = ", ".join(f"{policy} from {number(rate)} req/s on" for policy, rate in unstable.items())
     return f"Unstable (*): {where}; there the queue grows as long as requests arrive, and the figures with it."

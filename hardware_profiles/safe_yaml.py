@@ -16,6 +16,20 @@ MAX_TEXT = 1_000
 _MAX_BITS = 1_024
 """Longest whole number: a longer one is no float."""
 _SafeLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]
+    """Refuses a key that is given twice, of which YAML would take the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 _TAG_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 """What PyYAML raises for a value that its tag does not fit, such as the date 2001-99-99."""
 
@@ -27,7 +41,7 @@ def parse_yaml(text: str, source: str, what: str = "YAML") -> Any:
     it is known, for what is not YAML or beyond the bounds above.
     """
     try:
-        content = yaml.load(text, Loader=_SafeLoader)
+        content = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ValueError(f"{source}:{line}: not {what}: {printable(error.problem or 'damaged')}") from None

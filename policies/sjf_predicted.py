@@ -25,6 +25,6 @@ class SjfPredicted(PrefillFirst):
         if predicted != predicted:
             raise ValueError(
                 f"{self.name}: request {request.id} has no predicted output length; "
-                "give the workload some (simulator.workload.with_predictions)"
+                "give the workload some (--prediction-sigma, or simulator.workload.with_predictions)"
             )
         return predicted

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
+from policies.registry import GROUP
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
     f"2023-11-16 18:15:{second:02d}.0000000,{100 + second},{second + 1}\n" for second in range(20)
@@ -32,6 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("broken.csv").write_text(AZURE + "2023-11-16 18:15:50.0000000,12,many\n")
     Path("empty.csv").write_text("")
     Path("broken.yaml").write_text("rates: [1\n")
+    Path("twice.yaml").write_text("rates: [1]\nrates: [2]\n")
     Path("typo.yaml").write_text("polices: [fcfs]\n")
     Path("full").mkdir()
     Path("full/thesis.tex").write_text("mine")
@@ -58,6 +60,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--rate", "-3"], ["--rate", "'-3'"]),
         (["--rate", "fast"], ["--rate", "'fast'"]),
         (["--rate", "inf"], ["infinite rate"]),
+        (["--rate", "1e9", "--window", "1"], ["1,000,000,000 requests", "50,000,000"]),
+        (
+            ["--rate", "0.05", "--window", "20", "--quiet"],
+            ["seed 0", "no request arrives at 0.05 requests/s", "20.0 s"],
+        ),
+        (["twice.yaml"], ["twice.yaml:2", "'rates' is given twice"]),
         (["--seeds", "0"], ["--seeds", "0"]),
         (["--seeds", "1000000"], ["--seeds", "from 1 to 100000", "1000000"]),
         (["--requests", "0"], ["--requests", "0"]),
@@ -174,3 +182,35 @@ def test_command_is_quiet_about_a_closed_pipe(folder: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode in (1, 141)
+
+
+def test_a_trace_of_one_request_is_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("one.csv").write_text("".join(AZURE.splitlines(keepends=True)[:2]))
+    code, out, err = run(["compare", "--trace", "one.csv", "--quiet"], capsys)
+    assert (code, err) == (0, "")
+    assert "fcfs" in out
+    assert Path("results/compare/figures/latencies.png").exists()
+
+
+def test_a_mistake_in_a_policy_of_ones_own_is_no_wrong_input(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = folder / "mine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\nmine = mine:Mine\n")
+    (folder / "mine.py").write_text(
+        "from simulator import SchedulerPolicy\n"
+        "class Mine(SchedulerPolicy):\n    name = 'mine'\n    def plan(self, view):\n        raise ValueError('boom')\n"
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    with pytest.raises(RuntimeError, match="policy mine raised ValueError: boom"):
+        main(["compare", "--policies", "mine", *QUICK])
+
+
+def test_a_closed_stdout_is_no_mistake() -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; sys.stdout = None; from experiments.cli import main; main(['policies'])",
+    ]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

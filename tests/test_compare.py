@@ -23,6 +23,7 @@ from experiments.table import result_table
 from experiments.verdict import choice, scores, verdict
 from simulator.metrics.latencies import gaps, ttft
 from simulator.token_log import Status, TokenLog, TokenTimes
+from tests.hand_logs import log_of, row
 
 STUDY = StudySpec.model_validate(
     {
@@ -67,6 +68,15 @@ def test_pairing_removes_what_the_runs_share() -> None:
     assert paired_difference([11.0, 21.0, 31.0], [10.0, 20.0, 30.0]) == Interval(1.0, 0.0)
     with pytest.raises(ValueError, match="got 1 and 2"):
         paired_difference([1.0], [1.0, 2.0])
+
+
+def test_what_is_at_an_edge_but_for_a_rounding_counts_as_at_it() -> None:
+    log = log_of([row(1234.567, [1234.567 + 0.1 * i for i in range(1, 200)])])
+    gaps = np.diff(log.token_times().times)
+    assert gaps.min() < 0.1 < gaps.max()
+    at = int(np.searchsorted(EDGES, 0.1 * (1 + 1e-9), side="right")) - 1
+    assert EDGES[at] == pytest.approx(0.1)
+    assert count_latencies(log)["tbt"][at] == 198
 
 
 def test_counted_latencies_are_those_of_the_metrics() -> None:
@@ -150,13 +160,13 @@ def test_verdict_of_several_names_the_winner_or_who_ties() -> None:
 def test_titles_say_the_choice_the_tie_or_who_is_in_it() -> None:
     a, b, c = smooth("a", 1, 5.0, 5.2), smooth("b", 1, 6.0, 6.2), smooth("c", 1, 6.0, 6.2)
     for results, words in (
-        ([*a, *b], "chooses b"),
-        ([*b, *c], "sees no difference"),
-        ([*a, *b, *c], "chooses b or c"),
-        ([*a, *b, *c, *smooth("d", 1, 6.0, 6.2)], "chooses one of 3"),
+        ([*a, *b], " chooses b"),
+        ([*b, *c], " sees no difference"),
+        ([*a, *b, *c], " chooses b or c"),
+        ([*a, *b, *c, *smooth("d", 1, 6.0, 6.2)], ": 3 of 4 tie"),
     ):
         table = rows(results)
-        assert choice(table, scores(table)[0]) == f"Smooth goodput {words}"
+        assert choice(table, scores(table)[0]) == f"Smooth goodput{words}"
 
 
 def test_an_unstable_row_is_called_so_wherever_it_appears() -> None:

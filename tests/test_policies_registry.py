@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.cli import main
 from policies import make_policy, policy_names
 from policies.registry import GROUP, UnknownPolicy, policy_class
 from simulator import OraclePolicy
@@ -37,6 +38,16 @@ def test_a_policy_that_cannot_be_is_refused_by_name(name: str, message: str) -> 
     assert name in policy_names()
     with pytest.raises(ValueError, match=message):
         make_policy(name)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_policy_that_cannot_be_hides_no_other_from_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["policies"])
+    said = capsys.readouterr()
+    assert ended.value.code == 0
+    assert "chunked_prefill: " in said.out
+    assert [line.split("'")[1] for line in said.err.splitlines()] == ["a_number", "absent", "gone"]
 
 
 def test_an_unknown_name_has_an_error_of_its_own() -> None:

@@ -114,5 +114,5 @@ def _metric(name: str, text: str, known: Collection[str]) -> str:
     if full in known:
         return full
     near = get_close_matches(name, known, n=3) or [other for other in known if name and name in other][:3]
-    hint = f", did you mean {' or '.join(near)}?" if near else "; the columns of summary.csv are the metrics there are"
+    hint = f", did you mean {' or '.join(near)}?" if near else "; there are the columns of summary.csv, such as tbt_p99"
     raise ValueError(f"condition {text!r}: unknown metric {name!r}{hint}")
