@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from traceback import walk_tb
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +26,6 @@ from simulator.delivery import deliver
 from simulator.metrics import User, class_values, per_request, summary_values
 from simulator.metrics.per_request import SLOs
 from simulator.metrics.warmup import num_before, user_without_warmup, warmup_by_mser5, without_warmup
-from simulator.plan_check import InvalidPlan
 from simulator.simulation import simulate
 from simulator.token_log import TokenLog
 from simulator.workload import (
@@ -40,6 +40,8 @@ from simulator.workload import limit as first_requests
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_OURS = {"simulator", "policies", "hardware_profiles", "experiments"}
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ def run_cell(
 def cell_log(study: StudySpec, cell: Cell, on_progress: Callable[[int], None] | None = None) -> TokenLog:
     """The token log of the cell's run: the same whenever it is run again.
 
-    A ValueError of a policy from outside is a mistake in it and not in the input: it comes as RuntimeError.
+    A ValueError that is not raised by this project's code is a mistake in a policy from outside and not in the input:
+    it comes as RuntimeError.
     """
     workload = cell_workload(study, cell.rate, cell.seed)
     policy, limits, delivery = contender(cell.policy, study.limits, study.delivery)
@@ -151,10 +154,9 @@ def cell_log(study: StudySpec, cell: Cell, on_progress: Callable[[int], None] | 
             oversize=study.oversize,
             on_progress=on_progress,
         )
-    except InvalidPlan:
-        raise
     except ValueError as error:
-        if type(policy).__module__.partition(".")[0] == "policies":
+        *_, (raised_in, _) = walk_tb(error.__traceback__)
+        if raised_in.f_globals["__name__"].partition(".")[0] in _OURS:
             raise
         raise RuntimeError(f"policy {cell.policy} raised {type(error).__name__}: {error}") from error
     return deliver(log, delivery, workload.speed)

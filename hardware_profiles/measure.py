@@ -26,7 +26,7 @@ from hardware_profiles.torch_model import Iteration, Layers, import_torch
 
 
 class MeasurePlan(Frozen):
-    """What is measured, and how often; the defaults are about 290 iterations."""
+    """What is measured, and how often; the defaults are about 280 iterations."""
 
     num_layers: PositiveInt = 4
     """Layers that are timed."""

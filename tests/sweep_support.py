@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.sweep.grid import GridSpec, make_grid
+from tests.outside_policies import install
 
 PROFILE = "a100-80gb/llama-3-8b/tp1"
 OTHER_PROFILE = "h100-80gb/llama-3-8b/tp1"
@@ -69,11 +70,7 @@ def table(store: Path) -> pd.DataFrame:
 
 def install_failing_policies(site: Path) -> None:
     """Put a distribution with the policies `deadly` and `raising` into a folder for PYTHONPATH."""
-    info = site / "failing-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: failing\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[smoothserve.policies]\ndeadly=failing:Deadly\nraising=failing:Raising\n")
-    (site / "failing.py").write_text(FAILING)
+    install(site, "failing", FAILING, "deadly = failing:Deadly", "raising = failing:Raising")
 
 
 def start(*arguments: str, site: Path | None = None) -> subprocess.Popen[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
-from policies.registry import GROUP
+from tests.outside_policies import install
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
     f"2023-11-16 18:15:{second:02d}.0000000,{100 + second},{second + 1}\n" for second in range(20)
@@ -192,18 +192,20 @@ def test_a_trace_of_one_request_is_compared(folder: Path, capsys: pytest.Capture
     assert Path("results/compare/figures/latencies.png").exists()
 
 
-def test_a_mistake_in_a_policy_of_ones_own_is_no_wrong_input(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = folder / "mine-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{GROUP}]\nmine = mine:Mine\n")
-    (folder / "mine.py").write_text(
+def test_a_mistake_in_a_policy_of_ones_own_is_no_wrong_input_and_wrong_input_no_mistake_in_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = (
         "from simulator import SchedulerPolicy\n"
         "class Mine(SchedulerPolicy):\n    name = 'mine'\n    def plan(self, view):\n        raise ValueError('boom')\n"
     )
+    install(folder, "mine", source, "mine = mine:Mine")
     monkeypatch.syspath_prepend(str(folder))
     with pytest.raises(RuntimeError, match="policy mine raised ValueError: boom"):
         main(["compare", "--policies", "mine", *QUICK])
+    code, _, err = run(["compare", "--policies", "mine", "--max-model-len", "300", *QUICK], capsys)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "max_model_len 300" in err
 
 
 def test_a_closed_stdout_is_no_mistake() -> None:

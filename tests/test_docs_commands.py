@@ -17,6 +17,7 @@ from experiments.log_files import save_log
 from policies import make_policy
 from simulator import simulate
 from tests.bench_support import FIXTURES
+from tests.outside_policies import install
 from tests.support import Machine, a100_like, workload
 from tests.test_docs import BLOCK, PAGES, ROOT, STUDY
 
@@ -86,12 +87,8 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def install_the_policy_of_the_page(site: Path) -> None:
     page = (ROOT / "policies" / "README.md").read_text(encoding="utf-8")
     (source,) = [code for _, code in BLOCK.findall(page) if "class ShortestPromptFirst" in code]
-    info = site / "mine-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "my_policies.py").write_text(source, encoding="utf-8")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
     (entry_point,) = re.findall(r"^shortest_prompt_first = .*$", page, re.MULTILINE)
-    (info / "entry_points.txt").write_text(f"[smoothserve.policies]\n{entry_point.replace(chr(34), '')}\n")
+    install(site, "my_policies", source, entry_point.replace(chr(34), ""))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from experiments.compare import run_compare
 from experiments.folders import replacing
 from experiments.results import not_ours
 from experiments.sweep.run import run_sweep
+from tests.outside_policies import install
 from tests.sweep_support import cell_files, grid, outputs
 from tests.sweep_support import run as run_sweep_command
 
@@ -258,11 +259,7 @@ def _workers(pid: int) -> list[int]:
 
 def test_a_cell_that_needs_too_much_memory_fails_alone(tmp_path: Path) -> None:
     site = tmp_path / "site"
-    info = site / "hungry-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hungry\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[smoothserve.policies]\nhungry=hungry:Hungry\n")
-    (site / "hungry.py").write_text(HUNGRY)
+    install(site, "hungry", HUNGRY, "hungry = hungry:Hungry")
     path = tmp_path / "grid.yaml"
     path.write_text(SMALL.to_yaml().replace("- lcfs", "- hungry"), encoding="utf-8")
     store = tmp_path / "store"

@@ -11,6 +11,7 @@ from experiments.cli import main
 from experiments.policy_views import describe, described_names
 from policies.checks import check_policy
 from policies.registry import GROUP, policy_names
+from tests.outside_policies import install
 
 PAGE = (Path(__file__).parents[1] / "policies" / "README.md").read_text(encoding="utf-8")
 
@@ -78,11 +79,7 @@ def test_policy_of_the_page_is_short_conforms_and_competes_from_a_package(tmp_pa
     assert source.count("\n") < 40
     name, target = next(iter(points.items()))
     site = tmp_path / "site"
-    info = site / "my_policies-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / f"{target.partition(':')[0]}.py").write_text(source, encoding="utf-8")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-policies\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = {target}\n", encoding="utf-8")
+    install(site, target.partition(":")[0], source, f"{name} = {target}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(site))
     assert name in policy_names()

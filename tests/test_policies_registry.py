@@ -8,20 +8,16 @@ import pytest
 
 from experiments.cli import main
 from policies import make_policy, policy_names
-from policies.registry import GROUP, UnknownPolicy, policy_class
+from policies.registry import UnknownPolicy, policy_class
 from simulator import OraclePolicy
+from tests.outside_policies import install
 
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A distribution whose policies are `gone`, `absent` and `a_number`."""
-    info = tmp_path / "broken_policies-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-policies\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        f"[{GROUP}]\ngone = broken_policies_gone:P\nabsent = broken_policies:P\na_number = broken_policies:seven\n"
-    )
-    (tmp_path / "broken_policies.py").write_text("seven = 7\n")
+    points = ("gone = broken_policies_gone:P", "absent = broken_policies:P", "a_number = broken_policies:seven")
+    install(tmp_path, "broken_policies", "seven = 7\n", *points)
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
